@@ -1,0 +1,130 @@
+# rootlet: make deps, make, make check, make demo, make boot. `make help` lists the rest.
+
+VERSION  = 0.1.0
+PREFIX   = /usr/local
+DESTDIR  =
+CC       = gcc
+# Debian packages: what building, running and testing needs; and what developers want besides.
+DEPS     = gcc libc6-dev libext2fs-dev libconfuse-dev libcurl4-openssl-dev libssl-dev libjansson-dev \
+           bubblewrap user-mode-linux e2fsprogs bzip2 xz-utils ca-certificates \
+           libcmocka-dev bats perl util-linux procps
+DEV_DEPS = clang clang-format clang-tidy cppcheck libclang-rt-14-dev genext2fs
+
+CFLAGS   = -O2 -g
+WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Werror
+CPPFLAGS = -Ibuilder -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+           -DRL_VERSION='"$(VERSION)"' -DRL_SHARE='"$(PREFIX)/share/rootlet"'
+LDLIBS   = -lext2fs -lcom_err -lconfuse -lcurl -lcrypto -ljansson -lpthread
+
+ifdef SANITIZE
+SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+VARIANT   = $(notdir $(CC))-sanitize
+else
+VARIANT   = $(notdir $(CC))
+endif
+
+B        := build/$(VARIANT)
+SOURCES  := $(sort $(wildcard builder/*.c builder/*/*.c))
+OBJECTS  := $(SOURCES:%.c=$(B)/%.o)
+UNITS    := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*.c)))
+CLI      := $(sort $(wildcard tests/cli/*.bats))
+BOOT     := $(sort $(wildcard tests/boot/*.bats))
+C_FILES  := $(sort $(wildcard builder/*.[ch] builder/*/*.[ch] tests/*/*.[ch]))
+COMPILE   = $(CC) -std=gnu11 $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(SANITIZER) -MMD -MP
+
+all: rootlet
+
+# The program of the chosen variant is the one at the top.
+rootlet: $(B)/rootlet FORCE
+	@[ $< -ef $@ ] || ln -f $< $@ 2>/dev/null || cp -f $< $@
+
+$(B)/rootlet: $(OBJECTS)
+	$(CC) $(CFLAGS) $(SANITIZER) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+$(B)/tests/unit/%: tests/unit/%.c $(filter-out $(B)/builder/main.o,$(OBJECTS))
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -Itests/unit -o $@ $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
+
+-include $(OBJECTS:.o=.d) $(UNITS:=.d)
+
+# With `make deps demo` nothing is compiled before the packages are there, also under -j.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+$(OBJECTS) $(UNITS): | deps
+endif
+
+deps:
+	@$(call install_packages,$(DEPS))
+
+deps-dev: deps
+	@$(call install_packages,$(DEV_DEPS))
+
+# Installs the Debian packages that are missing; says nothing and needs no rights if none is.
+define install_packages
+	missing=; \
+	command -v dpkg-query >/dev/null || { echo "make deps: not a Debian system; it needs what these packages hold: $(1)" >&2; exit 1; }; \
+	for p in $(1); do \
+		dpkg-query -W -f '$${db:Status-Status}\n' "$$p" 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing:$$missing"; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo"; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q update && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing
+endef
+
+demo: rootlet
+	@tests/demo.sh
+
+boot: rootlet
+	./rootlet build -q demo
+	./rootlet run --append rootlet.demo=0 --timeout 0 demo
+
+check: rootlet $(UNITS) check-layers
+	@ROOTLET=$(CURDIR)/rootlet RL_SANITIZE=$(SANITIZE) prove --timer --failures --comments \
+		--exec tests/run-test $(UNITS) $(CLI) $(BOOT)
+
+check-unit: rootlet $(UNITS)
+	@ROOTLET=$(CURDIR)/rootlet prove --timer --failures --exec tests/run-test $(UNITS)
+
+check-layers:
+	@tests/check-layers
+
+bench: rootlet
+	@tests/bench/run
+
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint:
+	clang-tidy --quiet $(filter builder/%.c,$(C_FILES)) -- -std=gnu11 $(CPPFLAGS)
+	cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 \
+		--suppress=missingIncludeSystem -Ibuilder -D_GNU_SOURCE builder
+
+install: rootlet
+	install -D -m 0755 rootlet $(DESTDIR)$(PREFIX)/bin/rootlet
+	mkdir -p $(DESTDIR)$(PREFIX)/share/rootlet
+	cp -R recipes skeleton $(DESTDIR)$(PREFIX)/share/rootlet/
+
+clean:
+	rm -rf build rootlet
+
+help:
+	@echo "make deps       install the Debian packages that are missing"
+	@echo "make            build ./rootlet"
+	@echo "make demo       build the demo images, boot them, read a file back"
+	@echo "make boot       an interactive login in the demo system (Ctrl-A x leaves)"
+	@echo "make check      all tests; SANITIZE=1: with ASan and UBSan; CC=clang"
+	@echo "make bench      measurements against the peers"
+	@echo "make install    DESTDIR= PREFIX=/usr/local"
+	@echo "make clean      remove what was built; out/ stays"
+	@echo "for developers: deps-dev check-unit check-layers format format-check lint"
+
+FORCE:
+.PHONY: all deps deps-dev demo boot check check-unit check-layers bench format format-check lint install clean help FORCE

@@ -1,0 +1,70 @@
+#include "base/buf.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *rl_buf_reserve(struct rl_buf *buf, size_t size)
+{
+	size_t need;
+
+	if (__builtin_add_overflow(buf->size, size, &need) || need > (size_t)-1 / 2)
+		abort();
+	if (need > buf->room) {
+		size_t room = buf->room ? buf->room : 64;
+
+		while (room < need)
+			room *= 2;
+		buf->data = rl_realloc_array(buf->data, room, 1);
+		buf->room = room;
+	}
+	return buf->data + buf->size;
+}
+
+void rl_buf_bytes(struct rl_buf *buf, const void *bytes, size_t size)
+{
+	if (!size)
+		return;
+	memcpy(rl_buf_reserve(buf, size), bytes, size);
+	buf->size += size;
+}
+
+void rl_buf_text(struct rl_buf *buf, const char *text)
+{
+	rl_buf_bytes(buf, text, strlen(text));
+}
+
+void rl_buf_char(struct rl_buf *buf, char c)
+{
+	rl_buf_bytes(buf, &c, 1);
+}
+
+void rl_buf_printf(struct rl_buf *buf, const char *format, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, format);
+	s = rl_vprintf(format, ap);
+	va_end(ap);
+	rl_buf_text(buf, s);
+	free(s);
+}
+
+char *rl_buf_string(struct rl_buf *buf)
+{
+	char *s;
+
+	rl_buf_char(buf, '\0');
+	s = buf->data;
+	*buf = (struct rl_buf)RL_BUF_NONE;
+	return s;
+}
+
+void rl_buf_free(struct rl_buf *buf)
+{
+	free(buf->data);
+	*buf = (struct rl_buf)RL_BUF_NONE;
+}

@@ -1,0 +1,50 @@
+#include "base/error.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int rl_fail(struct rl_error *err, const char *subject, const char *action, const char *format, ...)
+{
+	va_list ap;
+
+	if (!err || err->reason)
+		return -1;
+	err->subject = rl_strdup(subject);
+	err->action = rl_strdup(action);
+	va_start(ap, format);
+	err->reason = rl_vprintf(format, ap);
+	va_end(ap);
+	return -1;
+}
+
+int rl_fail_errno(struct rl_error *err, const char *subject, const char *action, int number)
+{
+	return rl_fail(err, subject, action, "%s", strerror(number));
+}
+
+void rl_error_clear(struct rl_error *err)
+{
+	free(err->subject);
+	free(err->action);
+	free(err->reason);
+	*err = (struct rl_error)RL_ERROR_NONE;
+}
+
+char *rl_error_text(const struct rl_error *err)
+{
+	struct rl_buf text = RL_BUF_NONE;
+	const char *part[] = {err->subject, err->action, err->reason};
+
+	for (size_t i = 0; i < RL_COUNT(part); i++) {
+		if (!part[i] || !part[i][0])
+			continue;
+		if (text.size)
+			rl_buf_text(&text, ": ");
+		rl_text_escape(&text, part[i], strlen(part[i]));
+	}
+	return rl_buf_string(&text);
+}

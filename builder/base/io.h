@@ -1,0 +1,37 @@
+/*
+ * File descriptors and files: whole reads and writes, folders, removal of a tree. Every descriptor
+ * is opened O_CLOEXEC. Offsets and sizes are in bytes.
+ */
+#ifndef RL_BASE_IO_H
+#define RL_BASE_IO_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* read(2) that goes on after EINTR: bytes read, 0 at the end, -1 and errno. */
+ssize_t rl_read_some(int fd, void *data, size_t size);
+/* These move all size bytes, or return -1 and errno; a file that ends early sets errno to ENODATA. */
+int rl_read_all(int fd, void *data, size_t size);
+int rl_write_all(int fd, const void *data, size_t size);
+int rl_pread_all(int fd, void *data, size_t size, uint64_t offset);
+int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset);
+
+/* Appends a whole file to buf; more than limit bytes is an error. "-" is not special. */
+int rl_read_file(const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err);
+int rl_read_file_at(int dirfd, const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err);
+
+/* Makes a folder and the missing ones above it; one that exists is fine. */
+int rl_make_folders(const char *path, struct rl_error *err);
+
+/* Removes a file or a whole tree below dirfd, following no symlink; what is not there is fine. */
+int rl_remove_tree(int dirfd, const char *name, struct rl_error *err);
+
+/* Closes a descriptor, unless it is -1, and makes it -1. */
+void rl_close(int *fd);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * Locks on images, of the kind that UML takes on its disks: POSIX record locks (fcntl) on the whole
+ * file. So a running guest is seen here, and a guest sees us.
+ */
+#ifndef RL_BASE_LOCK_H
+#define RL_BASE_LOCK_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The pid of a process that holds a lock in our way, 0 for none. A lock for reading fails only against writers. */
+pid_t rl_lock_holder(int fd, bool for_writing);
+/* "1234 (linux.uml)"; the caller frees it. */
+char *rl_process_name(pid_t pid);
+/* Fails with "in use by process ..." if another process holds path against us. A file that does not exist is free. */
+int rl_lock_check(const char *path, bool for_writing, const char *action, struct rl_error *err);
+
+#endif

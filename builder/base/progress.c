@@ -1,0 +1,95 @@
+#include "base/progress.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum rl_progress_when when_shown;
+static bool line_shown;
+static int64_t last_shown_ms;
+
+static bool wanted(void)
+{
+	if (when_shown == RL_PROGRESS_AUTO) {
+		const char *term = getenv("TERM");
+
+		return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+	}
+	return when_shown == RL_PROGRESS_ALWAYS;
+}
+
+static void show(const char *what, const char *text)
+{
+	struct winsize size;
+	struct rl_buf line = RL_BUF_NONE;
+	size_t width = 80;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 8)
+		width = size.ws_col;
+	rl_text_escape(&line, what, strlen(what));
+	rl_buf_text(&line, ": ");
+	rl_text_escape(&line, text, strlen(text));
+	if (line.size > width - 1)
+		line.size = width - 1;
+	fprintf(stderr, "\r\033[K%.*s", (int)line.size, line.data);
+	fflush(stderr);
+	rl_buf_free(&line);
+	line_shown = true;
+}
+
+void rl_progress_set(enum rl_progress_when when)
+{
+	when_shown = when;
+}
+
+void rl_progress(const char *what, const char *format, ...)
+{
+	va_list ap;
+	char *text;
+
+	if (!wanted())
+		return;
+	va_start(ap, format);
+	text = rl_vprintf(format, ap);
+	va_end(ap);
+	show(what, text);
+	free(text);
+}
+
+void rl_progress_bytes(const char *what, uint64_t done, uint64_t total)
+{
+	struct timespec now;
+	int64_t ms;
+	char text[64], a[16], b[16];
+
+	if (!wanted())
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (line_shown && ms - last_shown_ms < 100)
+		return;
+	last_shown_ms = ms;
+	if (total)
+		snprintf(text, sizeof(text), "%s of %s (%u%%)", rl_format_size(a, done),
+			rl_format_size(b, total), (unsigned)(done >= total ? 100 : done * 100 / total));
+	else
+		snprintf(text, sizeof(text), "%s", rl_format_size(a, done));
+	show(what, text);
+}
+
+void rl_progress_clear(void)
+{
+	if (!line_shown)
+		return;
+	fputs("\r\033[K", stderr);
+	fflush(stderr);
+	line_shown = false;
+}

@@ -1,0 +1,166 @@
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool parse_digits(const char **s, unsigned base, uint64_t *value)
+{
+	uint64_t v = 0;
+	const char *p = *s;
+
+	for (; *p >= '0' && *p < (char)('0' + base); p++) {
+		if (__builtin_mul_overflow(v, (uint64_t)base, &v) ||
+			__builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+			return false;
+	}
+	if (p == *s)
+		return false;
+	*s = p;
+	*value = v;
+	return true;
+}
+
+bool rl_parse_u64(const char *s, uint64_t max, uint64_t *value)
+{
+	uint64_t v;
+
+	if (!parse_digits(&s, 10, &v) || *s || v > max)
+		return false;
+	*value = v;
+	return true;
+}
+
+bool rl_parse_size(const char *s, uint64_t *value)
+{
+	static const char units[] = "KMGTPE";
+	uint64_t v;
+
+	if (!parse_digits(&s, 10, &v))
+		return false;
+	if (*s) {
+		const char *unit = strchr(units, *s & ~0x20);
+
+		if (!unit || s[1])
+			return false;
+		if (__builtin_mul_overflow(v, (uint64_t)1 << (10 * (unit - units + 1)), &v))
+			return false;
+	}
+	*value = v;
+	return true;
+}
+
+bool rl_parse_mode(const char *s, uint32_t *mode)
+{
+	uint64_t v;
+
+	if (!parse_digits(&s, 8, &v) || *s || v > 07777)
+		return false;
+	*mode = (uint32_t)v;
+	return true;
+}
+
+bool rl_parse_owner(const char *s, uint32_t *uid, uint32_t *gid)
+{
+	uint64_t u, g;
+
+	if (!parse_digits(&s, 10, &u) || *s++ != ':' || !parse_digits(&s, 10, &g) || *s)
+		return false;
+	if (u > UINT32_MAX || g > UINT32_MAX)
+		return false;
+	*uid = (uint32_t)u;
+	*gid = (uint32_t)g;
+	return true;
+}
+
+bool rl_parse_seconds(const char *s, uint64_t *seconds)
+{
+	uint64_t v, unit = 1;
+
+	if (!parse_digits(&s, 10, &v))
+		return false;
+	if (*s) {
+		unit = *s == 's' ? 1 : *s == 'm' ? 60 : *s == 'h' ? 3600 : 0;
+		if (!unit || s[1])
+			return false;
+	}
+	if (__builtin_mul_overflow(v, unit, &v) || v > INT32_MAX)
+		return false;
+	*seconds = v;
+	return true;
+}
+
+char *rl_format_size(char buf[16], uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	uint64_t whole = bytes, tenth = 0;
+	int unit = -1;
+
+	while (whole >= 1024 && unit < 5) {
+		tenth = (whole % 1024) * 10 / 1024;
+		whole /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(buf, 16, "%u", (unsigned)whole);
+	else if (whole < 10)
+		snprintf(buf, 16, "%u.%u%c", (unsigned)whole, (unsigned)tenth, units[unit]);
+	else
+		snprintf(buf, 16, "%u%c", (unsigned)whole, units[unit]);
+	return buf;
+}
+
+/* The length of the UTF-8 character at p that is valid, in shortest form and no C1 control; else 0. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+	uint32_t c;
+	size_t n;
+
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		n = 2, c = p[0] & 0x1f;
+	else if (p[0] >= 0xe0 && p[0] <= 0xef)
+		n = 3, c = p[0] & 0x0f;
+	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+		n = 4, c = p[0] & 0x07;
+	else
+		return 0;
+	if (n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ||
+		c < 0xa0)
+		return 0;
+	/* Direction marks and line separators can make a listing lie. */
+	if ((c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+		return 0;
+	return n;
+}
+
+void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size)
+{
+	const unsigned char *p = (const unsigned char *)bytes;
+
+	for (size_t i = 0; i < size;) {
+		size_t n = p[i] < 0x80 ? 1 : utf8_length(p + i, size - i);
+
+		if (n > 1) {
+			rl_buf_bytes(out, p + i, n);
+		} else if (n == 0 || p[i] < 0x20 || p[i] == 0x7f) {
+			if (p[i] == '\n')
+				rl_buf_text(out, "\\n");
+			else if (p[i] == '\t')
+				rl_buf_text(out, "\\t");
+			else
+				rl_buf_printf(out, "\\x%02x", p[i]);
+			n = 1;
+		} else if (p[i] == '\\') {
+			rl_buf_text(out, "\\\\");
+		} else {
+			rl_buf_char(out, (char)p[i]);
+		}
+		i += n;
+	}
+}

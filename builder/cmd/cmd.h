@@ -1,0 +1,83 @@
+/*
+ * What every verb needs: its table entry, its options, its output. A verb's file has one function,
+ * rl_cmd_VERB(), which reads its options, calls the layers below, prints data to stdout and returns
+ * the exit status. Help and parsing come from the same table.
+ */
+#ifndef RL_CMD_CMD_H
+#define RL_CMD_CMD_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RL_EXIT_DONE   0
+#define RL_EXIT_FAILED 1
+#define RL_EXIT_USAGE  2
+
+/* What rl_cmd_next() returns besides an option's id. */
+#define RL_CMD_END   0
+#define RL_CMD_USAGE (-1) /* the command line is wrong: cmd->err says how */
+#define RL_CMD_ARG   1	  /* an argument that is no option */
+
+struct rl_option {
+	int id;		  /* its letter if it has one, else a number over 255 */
+	const char *name; /* the long name without "--"; NULL: only a letter */
+	const char *arg;  /* what its value is called in the help; NULL: takes none */
+	const char *help; /* one line */
+};
+
+struct rl_cmd;
+
+struct rl_verb {
+	const char *name;
+	int (*run)(struct rl_cmd *cmd);
+	const char *group;   /* heading in rootlet --help */
+	const char *usage;   /* what stands behind the name: "[-o DIR] NAME|FILE.conf" */
+	const char *summary; /* one line */
+	const char *details; /* further lines of VERB --help: rules, an example */
+	const struct rl_option *options; /* ended by an entry with id 0; NULL: none of its own */
+};
+
+struct rl_cmd {
+	const struct rl_verb *verb;
+	char **argv; /* what is left to read */
+	const char *letters; /* rest of a cluster such as -lRa */
+	bool only_args; /* "--" was seen */
+	const char *option; /* as it was written, for messages */
+	const char *value; /* the value of the option, or the argument */
+	int verbose; /* -q: -1, default 0, -v: 1, 2 */
+	struct rl_error err;
+};
+
+/*
+ * The next option or argument, in the order of the command line. -q, -v, --progress and --help are
+ * handled inside for every verb.
+ */
+int rl_cmd_next(struct rl_cmd *cmd);
+
+/* Fills cmd->err as a usage error and returns RL_CMD_USAGE. */
+int rl_cmd_usage(struct rl_cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Prints "rootlet: ERROR" once and returns the exit status for it (1, or 2 for usage errors). */
+int rl_cmd_failed(struct rl_cmd *cmd);
+
+/* A line on stderr: "rootlet: ...", escaped; notes are silent with -q. */
+void rl_cmd_note(const struct rl_cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void rl_cmd_warn(const struct rl_cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Flushes stdout: RL_EXIT_DONE, or the error is printed and RL_EXIT_FAILED returned. */
+int rl_cmd_flush(struct rl_cmd *cmd);
+
+extern const struct rl_verb rl_verbs[]; /* ended by an entry without name */
+
+int rl_cmd_build(struct rl_cmd *cmd);
+int rl_cmd_cat(struct rl_cmd *cmd);
+int rl_cmd_doctor(struct rl_cmd *cmd);
+int rl_cmd_info(struct rl_cmd *cmd);
+int rl_cmd_list(struct rl_cmd *cmd);
+int rl_cmd_ls(struct rl_cmd *cmd);
+int rl_cmd_pack(struct rl_cmd *cmd);
+int rl_cmd_run(struct rl_cmd *cmd);
+
+#endif

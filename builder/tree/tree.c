@@ -1,0 +1,547 @@
+#include "tree/tree.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* A directory with fewer names is searched along its list. */
+#define LIST_MAX 8
+
+struct rl_keeper {
+	struct rl_keeper *next;
+	void (*release)(void *object);
+	void *object;
+};
+
+static struct rl_inode *new_inode(struct rl_tree *tree, uint32_t mode)
+{
+	struct rl_inode *inode = rl_arena_alloc(&tree->arena, sizeof(*inode));
+
+	inode->mode = mode;
+	if (S_ISDIR(mode))
+		inode->dir = rl_arena_alloc(&tree->arena, sizeof(*inode->dir));
+	return inode;
+}
+
+struct rl_tree *rl_tree_new(void)
+{
+	struct rl_tree *tree = rl_calloc(1, sizeof(*tree));
+
+	if (getrandom(tree->hash_key, sizeof(tree->hash_key), GRND_NONBLOCK) < 0)
+		tree->hash_key[0] = (uint64_t)(uintptr_t)tree;
+	tree->root = rl_arena_alloc(&tree->arena, sizeof(*tree->root));
+	tree->root->name = "";
+	tree->root->inode = new_inode(tree, S_IFDIR | 0755);
+	tree->root->inode->link_count = 1;
+	return tree;
+}
+
+static int free_slots(struct rl_node *node, void *context)
+{
+	(void)context;
+	if (rl_is_dir(node->inode))
+		free(node->inode->dir->slots);
+	return 0;
+}
+
+void rl_tree_free(struct rl_tree *tree)
+{
+	if (!tree)
+		return;
+	rl_tree_walk(tree->root, free_slots, NULL);
+	for (struct rl_keeper *k = tree->keepers; k; k = k->next)
+		k->release(k->object);
+	rl_arena_free(&tree->arena);
+	free(tree);
+}
+
+void rl_tree_keep(struct rl_tree *tree, void (*release)(void *object), void *object)
+{
+	struct rl_keeper *keeper = rl_arena_alloc(&tree->arena, sizeof(*keeper));
+
+	*keeper = (struct rl_keeper){tree->keepers, release, object};
+	tree->keepers = keeper;
+}
+
+const char *rl_name_problem(const char *name, size_t size)
+{
+	if (size == 0)
+		return "an empty name";
+	if (size > RL_NAME_MAX)
+		return "a name of more than 255 bytes";
+	if (memchr(name, '/', size))
+		return "a slash in a name";
+	if (memchr(name, '\0', size))
+		return "a NUL in a name";
+	if (name[0] == '.' && (size == 1 || (size == 2 && name[1] == '.')))
+		return "the name . or ..";
+	return "";
+}
+
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_name(const struct rl_tree *tree, const char *name, size_t size)
+{
+	uint64_t h = tree->hash_key[0] ^ size, word;
+
+	for (; size >= 8; size -= 8, name += 8) {
+		memcpy(&word, name, 8);
+		h = mix(h ^ word, 0x9e3779b97f4a7c15 ^ tree->hash_key[1]);
+	}
+	word = 0;
+	memcpy(&word, name, size);
+	h = mix(h ^ word, 0xd1b54a32d192ed03 ^ tree->hash_key[1]);
+	return h ^ h >> 32;
+}
+
+static bool same_name(const struct rl_node *node, const char *name, size_t size)
+{
+	return strncmp(node->name, name, size) == 0 && node->name[size] == '\0';
+}
+
+struct rl_node *rl_tree_child(const struct rl_tree *tree, const struct rl_node *parent, const char *name, size_t size)
+{
+	const struct rl_dir *dir = parent->inode->dir;
+
+	if (!dir->slots) {
+		for (struct rl_node *node = dir->first; node; node = node->next)
+			if (same_name(node, name, size))
+				return node;
+		return NULL;
+	}
+	for (uint64_t i = hash_name(tree, name, size);; i++) {
+		struct rl_node *node = dir->slots[i & (dir->slot_count - 1)];
+
+		if (!node || same_name(node, name, size))
+			return node;
+	}
+}
+
+static void fill_slot(const struct rl_tree *tree, struct rl_dir *dir, struct rl_node *node)
+{
+	uint64_t i = hash_name(tree, node->name, strlen(node->name));
+
+	while (dir->slots[i & (dir->slot_count - 1)])
+		i++;
+	dir->slots[i & (dir->slot_count - 1)] = node;
+}
+
+/* Makes the table new, for the names in the list and as many to come. */
+static void rebuild_slots(const struct rl_tree *tree, struct rl_dir *dir)
+{
+	uint32_t wanted = 2 * LIST_MAX;
+
+	free(dir->slots);
+	dir->slots = NULL;
+	dir->slot_count = 0;
+	if (dir->count < LIST_MAX)
+		return;
+	while (wanted / 2 <= dir->count)
+		wanted *= 2;
+	dir->slot_count = wanted;
+	dir->slots = rl_calloc(wanted, sizeof(struct rl_node *));
+	for (struct rl_node *node = dir->first; node; node = node->next)
+		fill_slot(tree, dir, node);
+}
+
+static int fail_name(const struct rl_node *parent, const char *name, size_t size, const char *reason,
+	struct rl_error *err)
+{
+	char *path = rl_node_path(parent);
+	char *subject = rl_printf("%s%s%.*s", path, path[1] ? "/" : "", (int)(size < 300 ? size : 300), name);
+
+	rl_fail(err, subject, "add", "%s", reason);
+	free(subject);
+	free(path);
+	return -1;
+}
+
+static void give_inode(struct rl_node *node, struct rl_inode *inode)
+{
+	struct rl_dir *dir = node->parent->inode->dir;
+
+	node->inode = inode;
+	inode->link_count++;
+	if (rl_is_dir(inode)) {
+		inode->dir->depth = dir->depth + 1;
+		dir->dir_count++;
+	}
+}
+
+/* Puts a name into a directory that does not have it. */
+static int insert(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
+	struct rl_inode *inode, struct rl_node **out, struct rl_error *err)
+{
+	const char *problem = rl_name_problem(name, size);
+	struct rl_dir *dir = parent->inode->dir;
+	struct rl_node *node;
+
+	if (*problem)
+		return fail_name(parent, name, size, problem, err);
+	if (rl_is_dir(inode) && dir->depth + 1 > RL_DEPTH_MAX)
+		return fail_name(parent, name, size, "directories are too deep", err);
+	if (dir->count == UINT32_MAX / 4)
+		return fail_name(parent, name, size, "too many names in one directory", err);
+	node = rl_arena_alloc(&tree->arena, sizeof(*node));
+	node->name = rl_arena_string(&tree->arena, name, size);
+	node->parent = parent;
+	node->prev = dir->last;
+	if (dir->last)
+		dir->last->next = node;
+	else
+		dir->first = node;
+	dir->last = node;
+	dir->count++;
+	give_inode(node, inode);
+	if (dir->slots && dir->count < dir->slot_count / 2)
+		fill_slot(tree, dir, node);
+	else if (dir->slots || dir->count >= LIST_MAX)
+		rebuild_slots(tree, dir);
+	*out = node;
+	return 0;
+}
+
+int rl_tree_add(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size, uint32_t mode,
+	struct rl_node **node, struct rl_error *err)
+{
+	if (rl_tree_child(tree, parent, name, size))
+		return fail_name(parent, name, size, "the name is there already", err);
+	return insert(tree, parent, name, size, new_inode(tree, mode), node, err);
+}
+
+/* Takes the inode from a node, and all below it if it is a directory, so that hard links elsewhere count right. */
+static void take_inode(struct rl_node *node)
+{
+	struct rl_inode *inode = node->inode;
+
+	inode->link_count--;
+	if (!rl_is_dir(inode))
+		return;
+	if (node->parent)
+		node->parent->inode->dir->dir_count--;
+	for (struct rl_node *child = inode->dir->first; child; child = child->next) {
+		take_inode(child);
+		child->parent = NULL;
+	}
+	free(inode->dir->slots);
+	*inode->dir = (struct rl_dir){.depth = inode->dir->depth};
+}
+
+/* The inode of a name that stands already becomes another one. */
+static int replace(struct rl_node *node, struct rl_inode *inode, struct rl_node **out)
+{
+	take_inode(node);
+	give_inode(node, inode);
+	*out = node;
+	return 0;
+}
+
+int rl_tree_put(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size, uint32_t mode,
+	struct rl_node **node, struct rl_error *err)
+{
+	struct rl_node *old = rl_tree_child(tree, parent, name, size);
+
+	if (!old)
+		return insert(tree, parent, name, size, new_inode(tree, mode), node, err);
+	if (!S_ISDIR(mode) || !rl_is_dir(old->inode))
+		return replace(old, new_inode(tree, mode), node);
+	*old->inode = (struct rl_inode){.mode = mode, .link_count = 1, .dir = old->inode->dir};
+	*node = old;
+	return 0;
+}
+
+int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
+	struct rl_inode *inode, struct rl_node **node, struct rl_error *err)
+{
+	struct rl_node *old = rl_tree_child(tree, parent, name, size);
+
+	if (rl_is_dir(inode))
+		return fail_name(parent, name, size, "a hard link to a directory", err);
+	if (!old)
+		return insert(tree, parent, name, size, inode, node, err);
+	*node = old;
+	return old->inode == inode ? 0 : replace(old, inode, node);
+}
+
+/* Empties a slot; the ones behind it that belong further ahead move up. */
+static void clear_slot(const struct rl_tree *tree, struct rl_dir *dir, const struct rl_node *node)
+{
+	uint32_t mask = dir->slot_count - 1;
+	uint32_t gap = (uint32_t)hash_name(tree, node->name, strlen(node->name)) & mask;
+
+	while (dir->slots[gap] != node)
+		gap = (gap + 1) & mask;
+	for (uint32_t i = (gap + 1) & mask; dir->slots[i]; i = (i + 1) & mask) {
+		uint32_t home = (uint32_t)hash_name(tree, dir->slots[i]->name, strlen(dir->slots[i]->name)) & mask;
+
+		if (((i - home) & mask) >= ((i - gap) & mask)) {
+			dir->slots[gap] = dir->slots[i];
+			gap = i;
+		}
+	}
+	dir->slots[gap] = NULL;
+}
+
+void rl_tree_remove(struct rl_tree *tree, struct rl_node *node)
+{
+	struct rl_dir *dir;
+
+	if (!node->parent)
+		return;
+	dir = node->parent->inode->dir;
+	*(node->prev ? &node->prev->next : &dir->first) = node->next;
+	*(node->next ? &node->next->prev : &dir->last) = node->prev;
+	dir->count--;
+	if (dir->slots)
+		clear_slot(tree, dir, node);
+	take_inode(node);
+	node->parent = node->next = node->prev = NULL;
+}
+
+/* The next component of a path, "." left out; its size, 0 at the end. */
+static size_t component(const char **path)
+{
+	for (;;) {
+		size_t n;
+
+		*path += strspn(*path, "/");
+		n = strcspn(*path, "/");
+		if (n != 1 || **path != '.')
+			return n;
+		*path += 1;
+	}
+}
+
+struct rl_node *rl_tree_find(const struct rl_tree *tree, const char *path)
+{
+	struct rl_node *node = tree->root;
+	size_t n;
+
+	while (node && (n = component(&path))) {
+		node = rl_is_dir(node->inode) ? rl_tree_child(tree, node, path, n) : NULL;
+		path += n;
+	}
+	return node;
+}
+
+int rl_tree_make_dirs(
+	struct rl_tree *tree, const char *path, int64_t mtime, struct rl_node **node, struct rl_error *err)
+{
+	const char *rest = path;
+	size_t n;
+
+	*node = tree->root;
+	while ((n = component(&rest))) {
+		struct rl_node *child = rl_tree_child(tree, *node, rest, n);
+
+		if (!child) {
+			if (rl_tree_add(tree, *node, rest, n, S_IFDIR | 0755, &child, err))
+				return -1;
+			child->inode->mtime = mtime;
+		}
+		if (!rl_is_dir(child->inode))
+			return rl_fail(err, path, "add", "something above it is not a directory");
+		*node = child;
+		rest += n;
+	}
+	return 0;
+}
+
+int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime, struct rl_node **node,
+	struct rl_error *err)
+{
+	size_t size = strlen(path);
+	struct rl_node *parent;
+	char *above;
+	int result;
+
+	while (size && path[size - 1] == '/')
+		size--;
+	if (!size) {
+		if (!S_ISDIR(mode))
+			return rl_fail(err, path, "add", "the root must be a directory");
+		*node = tree->root;
+		tree->root->inode->mode = mode;
+		tree->root->inode->mtime = mtime;
+		return 0;
+	}
+	above = rl_strndup(path, size);
+	*(strrchr(above, '/') ? strrchr(above, '/') : above) = '\0';
+	result = rl_tree_make_dirs(tree, above, mtime, &parent, err);
+	if (!result) {
+		size_t skip = strlen(above) + (path[strlen(above)] == '/');
+
+		result = rl_tree_put(tree, parent, path + skip, size - skip, mode, node, err);
+	}
+	if (!result)
+		(*node)->inode->mtime = mtime;
+	free(above);
+	return result;
+}
+
+int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,
+	size_t size, struct rl_error *err)
+{
+	struct rl_xattr **at = &inode->xattrs, *xattr;
+	int order = 1;
+
+	if (!*name || strlen(name) > RL_NAME_MAX + 32)
+		return rl_fail(err, name, "set xattr", "its name is empty or too long");
+	if (size > 65536)
+		return rl_fail(err, name, "set xattr", "its value is larger than 64 KiB");
+	while (*at && (order = strcmp((*at)->name, name)) < 0)
+		at = &(*at)->next;
+	if (*at && order == 0) {
+		xattr = *at;
+	} else {
+		xattr = rl_arena_alloc(&tree->arena, sizeof(*xattr));
+		xattr->name = rl_arena_string(&tree->arena, name, strlen(name));
+		xattr->next = *at;
+		*at = xattr;
+	}
+	xattr->value = (const uint8_t *)rl_arena_string(&tree->arena, value, size);
+	xattr->size = (uint32_t)size;
+	return 0;
+}
+
+static int open_memory(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
+{
+	(void)err;
+	*bytes = (struct rl_bytes){.memory = inode->content.place, .fd = -1};
+	return 0;
+}
+
+static const struct rl_content_ops memory_ops = {.open = open_memory};
+
+void rl_tree_set_memory(struct rl_tree *tree, struct rl_inode *inode, const void *bytes, size_t size)
+{
+	inode->content = (struct rl_content){&memory_ops, NULL, rl_arena_string(&tree->arena, bytes, size)};
+	inode->size = size;
+	inode->map = NULL;
+}
+
+int rl_tree_set_target(
+	struct rl_tree *tree, struct rl_inode *inode, const char *target, size_t size, struct rl_error *err)
+{
+	if (!size || memchr(target, '\0', size))
+		return rl_fail(err, "symlink", "add", "its target is empty or has a NUL");
+	if (size > 4095)
+		return rl_fail(err, "symlink", "add", "its target is longer than 4095 bytes");
+	inode->target = rl_arena_string(&tree->arena, target, size);
+	inode->size = size;
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct rl_node *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static void sort_dir(struct rl_dir *dir)
+{
+	struct rl_node **nodes, *node;
+	size_t n = 0;
+	bool sorted = true;
+
+	for (node = dir->first; node && node->next; node = node->next)
+		sorted = sorted && strcmp(node->name, node->next->name) < 0;
+	if (sorted)
+		return;
+	nodes = rl_realloc_array(NULL, dir->count, sizeof(struct rl_node *));
+	for (node = dir->first; node; node = node->next)
+		nodes[n++] = node;
+	qsort(nodes, n, sizeof(struct rl_node *), by_name);
+	for (size_t i = 0; i < n; i++) {
+		nodes[i]->next = i + 1 < n ? nodes[i + 1] : NULL;
+		nodes[i]->prev = i ? nodes[i - 1] : NULL;
+	}
+	dir->first = nodes[0];
+	dir->last = nodes[n - 1];
+	free(nodes);
+}
+
+static int sort_visit(struct rl_node *node, void *context)
+{
+	(void)context;
+	if (rl_is_dir(node->inode))
+		sort_dir(node->inode->dir);
+	return 0;
+}
+
+void rl_tree_sort(struct rl_tree *tree)
+{
+	rl_tree_walk(tree->root, sort_visit, NULL);
+}
+
+char *rl_node_path(const struct rl_node *node)
+{
+	size_t size = 0;
+	char *path;
+
+	for (const struct rl_node *n = node; n->parent; n = n->parent)
+		size += strlen(n->name) + 1;
+	if (!size)
+		return rl_strdup("/");
+	path = rl_alloc(size + 1);
+	path[size] = '\0';
+	for (const struct rl_node *n = node; n->parent; n = n->parent) {
+		size_t length = strlen(n->name);
+
+		size -= length;
+		memcpy(path + size, n->name, length);
+		path[--size] = '/';
+	}
+	return path;
+}
+
+int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *context), void *context)
+{
+	struct rl_node *node = from;
+	int result;
+
+	for (;;) {
+		result = visit(node, context);
+		if (result)
+			return result;
+		if (rl_is_dir(node->inode) && node->inode->dir->first) {
+			node = node->inode->dir->first;
+			continue;
+		}
+		while (node != from && !node->next)
+			node = node->parent;
+		if (node == from)
+			return 0;
+		node = node->next;
+	}
+}
+
+int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
+{
+	*bytes = (struct rl_bytes){.fd = -1};
+	return inode->content.ops ? inode->content.ops->open(inode, bytes, err) : 0;
+}
+
+int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err)
+{
+	if (!inode->content.ops || !inode->content.ops->verify)
+		return 0;
+	return inode->content.ops->verify(inode, bytes, err);
+}
+
+void rl_content_close(struct rl_bytes *bytes)
+{
+	if (bytes->close_fd && bytes->fd >= 0)
+		close(bytes->fd);
+	*bytes = (struct rl_bytes){.fd = -1};
+}

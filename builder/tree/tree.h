@@ -1,0 +1,180 @@
+/*
+ * The in-memory file tree: what goes into an image, and what comes out of one, is a tree first.
+ *
+ * A node is a name in a directory; an inode is the file behind it. Hard links are nodes that share
+ * an inode. Names are validated where they enter. A tree does no I/O: a regular file's bytes are a
+ * content handle, opened by whoever needs them.
+ *
+ * Everything belongs to the tree and lives until rl_tree_free(). Times are seconds since 1970 (may
+ * be negative) and nanoseconds; sizes are bytes.
+ */
+#ifndef RL_TREE_TREE_H
+#define RL_TREE_TREE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define RL_NAME_MAX  255  /* bytes of one name, as ext4 has it (EXT2_NAME_LEN) */
+#define RL_DEPTH_MAX 2048 /* directories below each other */
+
+struct rl_inode;
+
+/* An open content: bytes in memory, or bytes of a file from an offset on. */
+struct rl_bytes {
+	const void *memory; /* NULL: use fd */
+	int fd;
+	uint64_t offset; /* of the content's first byte in fd */
+	bool close_fd;	 /* rl_content_close() closes fd */
+};
+
+struct rl_content_ops {
+	int (*open)(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
+	/* Called after the last read: fails if the source changed meanwhile. May be NULL. */
+	int (*verify)(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);
+};
+
+/* Where a regular file's bytes come from; ops NULL: there are none, all is a hole. */
+struct rl_content {
+	const struct rl_content_ops *ops;
+	const void *source;
+	const void *place;
+};
+
+/* A part of a sparse file that has data; parts are in order and do not touch. */
+struct rl_data_range {
+	uint64_t offset, length;
+};
+
+struct rl_data_map {
+	size_t count;
+	struct rl_data_range ranges[];
+};
+
+struct rl_xattr {
+	struct rl_xattr *next; /* sorted by name */
+	const char *name;      /* "user.x", "security.capability", "system.posix_acl_access" */
+	const uint8_t *value;
+	uint32_t size;
+};
+
+struct rl_inode {
+	uint32_t mode;	     /* S_IFMT and 07777 */
+	uint32_t link_count; /* nodes that name it */
+	uint32_t uid, gid;
+	int64_t mtime;
+	uint32_t mtime_nsec;
+	uint32_t number; /* scratch for whoever works on the tree; 0 in a new inode */
+	uint64_t size;	 /* regular file, symlink */
+	struct rl_xattr *xattrs;
+	const struct rl_data_map *map; /* regular file: NULL, all of it is data */
+	union {
+		struct rl_dir *dir;	   /* S_IFDIR */
+		const char *target;	   /* S_IFLNK */
+		struct rl_content content; /* S_IFREG */
+		struct {
+			uint32_t major, minor;
+		} device; /* S_IFCHR, S_IFBLK */
+	};
+};
+
+struct rl_node {
+	struct rl_node *parent; /* NULL: the root, or removed */
+	struct rl_node *next, *prev; /* in the parent's list */
+	struct rl_inode *inode;
+	const char *name; /* "" for the root */
+};
+
+struct rl_dir {
+	struct rl_node *first, *last; /* in the order of insertion, or by name after rl_tree_sort() */
+	struct rl_node **slots;	      /* hash table of the names, once there are many */
+	uint32_t count;
+	uint32_t slot_count; /* a power of two */
+	uint32_t depth;
+	uint32_t dir_count; /* subdirectories */
+};
+
+struct rl_tree {
+	struct rl_arena arena;
+	struct rl_node *root;
+	uint64_t hash_key[2]; /* so that nobody can choose names that collide */
+	struct rl_keeper *keepers;
+};
+
+struct rl_tree *rl_tree_new(void);
+void rl_tree_free(struct rl_tree *tree);
+
+/* Calls release(object) when the tree is freed: for what contents point to. */
+void rl_tree_keep(struct rl_tree *tree, void (*release)(void *object), void *object);
+
+/* "": fine; else why the name cannot stand in a directory. */
+const char *rl_name_problem(const char *name, size_t size);
+
+/* NULL if there is none. */
+struct rl_node *rl_tree_child(const struct rl_tree *tree, const struct rl_node *parent, const char *name, size_t size);
+
+/* A new name in parent with a new inode of that mode; it is an error if the name is there or is not valid. */
+int rl_tree_add(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size, uint32_t mode,
+	struct rl_node **node, struct rl_error *err);
+
+/*
+ * As rl_tree_add, but the last one wins: a directory over a directory keeps the entries, anything else
+ * replaces what was there. The inode is as new apart from a kept directory's entries.
+ */
+int rl_tree_put(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size, uint32_t mode,
+	struct rl_node **node, struct rl_error *err);
+
+/* A further name for an inode, which must not be a directory. */
+int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
+	struct rl_inode *inode, struct rl_node **node, struct rl_error *err);
+
+/* Takes a name, and all below it, out of the tree. The root cannot be removed. */
+void rl_tree_remove(struct rl_tree *tree, struct rl_node *node);
+
+/* The node at a path ("/a/b"; empty components and "." are skipped, ".." is an error), or NULL. Follows no symlink. */
+struct rl_node *rl_tree_find(const struct rl_tree *tree, const char *path);
+
+/* The directory at a path; missing ones are made, 0755 root:root with the given mtime. */
+int rl_tree_make_dirs(
+	struct rl_tree *tree, const char *path, int64_t mtime, struct rl_node **node, struct rl_error *err);
+
+/* As rl_tree_put() at a whole path; missing directories above are made. */
+int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime, struct rl_node **node,
+	struct rl_error *err);
+
+/* Replaces or adds; name and value are copied. */
+int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,
+	size_t size, struct rl_error *err);
+
+/* Gives a regular file bytes in memory, which are copied; a symlink its target. */
+void rl_tree_set_memory(struct rl_tree *tree, struct rl_inode *inode, const void *bytes, size_t size);
+int rl_tree_set_target(
+	struct rl_tree *tree, struct rl_inode *inode, const char *target, size_t size, struct rl_error *err);
+
+/* Orders every directory by the bytes of its names, so that the order of insertion does not matter. */
+void rl_tree_sort(struct rl_tree *tree);
+
+/* "/a/b"; the caller frees it. */
+char *rl_node_path(const struct rl_node *node);
+
+/*
+ * Calls visit for every node, a directory before what is in it, in the order of its list. A result
+ * that is not 0 ends the walk and is returned.
+ */
+int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *context), void *context);
+
+/* Opens a regular file's content; an inode without one gives size zero bytes only where its map has none. */
+int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
+int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);
+void rl_content_close(struct rl_bytes *bytes);
+
+static inline bool rl_is_dir(const struct rl_inode *inode)
+{
+	return S_ISDIR(inode->mode);
+}
+
+#endif

@@ -1,0 +1,46 @@
+# Builds busybox, configured by busybox.config, and installs it with one symlink per applet.
+
+tar -xf "$SRC/busybox-$VERSION.tar.bz2"
+cd "busybox-$VERSION"
+
+# The build date must not get into the program.
+export KCONFIG_NOTIMESTAMP=1
+
+# Start from nothing and append what busybox.config asks for. oldconfig then settles the rest: it
+# asks about each symbol that the fragment made visible, and an empty answer takes the default.
+# It asks again, for ever, when it does not like an answer: so both time and output have an end.
+make allnoconfig >allnoconfig.log 2>&1 || { cat allnoconfig.log; exit 1; }
+cat "$RECIPE/busybox.config" >>.config
+{ yes '' 2>&- | timeout 60 make oldconfig && : >oldconfig.done; } 2>&1 | head -c 1000000 >oldconfig.log
+[ -e oldconfig.done ] || { tail -n 20 oldconfig.log; echo "busybox.config: make oldconfig failed" >&2; exit 1; }
+
+# oldconfig drops a symbol it does not know and changes one whose dependencies are not met, and
+# says nothing that would stop a build. Every line of the fragment must have survived.
+bad=0
+while IFS= read -r line; do
+    case $line in
+        CONFIG_*=*)                symbol=${line%%=*} ;;
+        "# CONFIG_"*" is not set") symbol=${line#"# "} symbol=${symbol%% *} ;;
+        "" | "#"*) continue ;;
+        *) echo "busybox.config: not a setting: $line" >&2; bad=1; continue ;;
+    esac
+    if ! grep -qxF -e "$line" .config; then
+        echo "busybox.config: $symbol is unknown or was changed: asked '$line'," \
+             "got '$(grep -e "^$symbol=" -e "^# $symbol " .config)'" >&2
+        bad=1
+    fi
+done <"$RECIPE/busybox.config"
+[ "$bad" = 0 ] || exit 1
+
+make -j"$JOBS" CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc SKIP_STRIP=n busybox
+
+# A dynamic loader would be missing in the image: say so now, not at the first boot.
+if readelf -lW busybox | grep -q INTERP; then
+    echo "busybox: asks for a dynamic loader, so it is not static" >&2
+    exit 1
+fi
+
+make CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc CONFIG_PREFIX="$OUT" install
+
+# udhcpc's helper, ash's manual and so on are not installed by make install; nothing else is wanted.
+rm -f "$OUT/linuxrc"

@@ -1,0 +1,16 @@
+# Builds musl's static libraries and installs them, the headers and a compiler wrapper.
+# A dependent package finds all this in /deps/musl, always: the paths in the wrapper are fixed.
+
+tar -xf "$SRC/musl-$VERSION.tar.gz"
+cd "musl-$VERSION"
+
+# No shared library: images hold static programs only. No wrapper: ours is made for static links.
+./configure --prefix="$DEPS/musl" --disable-shared --disable-wrapper CC=gcc
+
+make -j"$JOBS"
+make install prefix="$OUT"
+
+mkdir -p "$OUT/bin"
+cp "$RECIPE/musl-gcc.specs" "$OUT/lib/musl-gcc.specs"
+cp "$RECIPE/musl-gcc" "$OUT/bin/musl-gcc"
+chmod 0755 "$OUT/bin/musl-gcc"
