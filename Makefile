@@ -14,7 +14,7 @@ CFLAGS   = -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Werror
 CPPFLAGS = -Ibuilder -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
            -DRL_VERSION='"$(VERSION)"' -DRL_SHARE='"$(PREFIX)/share/rootlet"'
-LDLIBS   = -lext2fs -lcom_err -lconfuse -lcurl -lcrypto -ljansson -lpthread
+LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcurl -lcrypto -ljansson -lpthread
 
 ifdef SANITIZE
 SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -39,15 +39,18 @@ rootlet: $(B)/rootlet FORCE
 	@[ $< -ef $@ ] || ln -f $< $@ 2>/dev/null || cp -f $< $@
 
 $(B)/rootlet: $(OBJECTS)
-	$(CC) $(CFLAGS) $(SANITIZER) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  LINK  $@"
+	@$(CC) $(CFLAGS) $(SANITIZER) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	@echo "  CC    $<"
+	@$(COMPILE) -c -o $@ $<
 
 $(B)/tests/unit/%: tests/unit/%.c $(filter-out $(B)/builder/main.o,$(OBJECTS))
 	@mkdir -p $(@D)
-	$(COMPILE) -MF $@.d -Itests/unit -o $@ $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
+	@echo "  CC    $<"
+	@$(COMPILE) -MF $@.d -Itests/unit -o $@ $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
 
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
 

@@ -1,7 +1,7 @@
 /*
- * What every verb needs: its table entry, its options, its output. A verb's file has one function,
- * rl_cmd_VERB(), which reads its options, calls the layers below, prints data to stdout and returns
- * the exit status. Help and parsing come from the same table.
+ * What every verb needs: its table entry, its options, its output. A verb's file has one entry of
+ * the table, rl_verb_NAME, whose function reads the options, calls the layers below, prints data to
+ * stdout and returns the exit status. Help and parsing come from the same table of options.
  */
 #ifndef RL_CMD_CMD_H
 #define RL_CMD_CMD_H
@@ -69,15 +69,9 @@ void rl_cmd_warn(const struct rl_cmd *cmd, const char *format, ...) __attribute_
 /* Flushes stdout: RL_EXIT_DONE, or the error is printed and RL_EXIT_FAILED returned. */
 int rl_cmd_flush(struct rl_cmd *cmd);
 
-extern const struct rl_verb rl_verbs[]; /* ended by an entry without name */
+extern const struct rl_verb *const rl_verbs[]; /* in the order of the help, ended by NULL */
 
-int rl_cmd_build(struct rl_cmd *cmd);
-int rl_cmd_cat(struct rl_cmd *cmd);
-int rl_cmd_doctor(struct rl_cmd *cmd);
-int rl_cmd_info(struct rl_cmd *cmd);
-int rl_cmd_list(struct rl_cmd *cmd);
-int rl_cmd_ls(struct rl_cmd *cmd);
-int rl_cmd_pack(struct rl_cmd *cmd);
-int rl_cmd_run(struct rl_cmd *cmd);
+extern const struct rl_verb rl_verb_build, rl_verb_cat, rl_verb_doctor, rl_verb_info, rl_verb_list, rl_verb_ls,
+	rl_verb_pack, rl_verb_run;
 
 #endif

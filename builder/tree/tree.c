@@ -526,6 +526,11 @@ int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *
 	}
 }
 
+const void *rl_content_memory(const struct rl_inode *inode)
+{
+	return inode->content.ops == &memory_ops ? inode->content.place : NULL;
+}
+
 int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
 {
 	*bytes = (struct rl_bytes){.fd = -1};

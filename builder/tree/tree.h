@@ -167,6 +167,9 @@ char *rl_node_path(const struct rl_node *node);
  */
 int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *context), void *context);
 
+/* A regular file's bytes if they are in memory, else NULL. */
+const void *rl_content_memory(const struct rl_inode *inode);
+
 /* Opens a regular file's content; an inode without one gives size zero bytes only where its map has none. */
 int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
 int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);

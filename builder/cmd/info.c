@@ -1,0 +1,116 @@
+#include "cmd/image-path.h"
+
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { OPT_JSON = 256 };
+
+static const struct rl_option options[] = {
+	{OPT_JSON, "json", NULL, "as JSON"},
+	{0, NULL, NULL, NULL},
+};
+
+static void print_text(const char *key, const char *text)
+{
+	struct rl_buf escaped = RL_BUF_NONE;
+
+	rl_text_escape(&escaped, text, strlen(text));
+	printf("%-12s %.*s\n", key, (int)escaped.size, escaped.data ? escaped.data : "");
+	rl_buf_free(&escaped);
+}
+
+static void print_when(const char *key, int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	char text[40] = "never";
+	struct tm tm;
+
+	if (seconds && gmtime_r(&t, &tm))
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	printf("%-12s %s\n", key, text);
+}
+
+static const char *state(const struct rl_image_info *info)
+{
+	return info->has_errors	      ? "with errors"
+	       : info->needs_recovery ? "not cleanly unmounted: its journal has to be replayed"
+	       : info->clean	      ? "clean"
+				      : "not cleanly unmounted";
+}
+
+static void print_info(const char *file, const struct rl_image_info *info)
+{
+	char a[16], b[16];
+
+	print_text("image", file);
+	printf("%-12s %s (%" PRIu64 " bytes)\n", "size", rl_format_size(a, info->file_size), info->file_size);
+	print_text("type", info->type);
+	print_text("label", info->label);
+	print_text("uuid", info->uuid);
+	print_text("state", state(info));
+	printf("%-12s %" PRIu64 " of %u bytes, %" PRIu64 " free (%s), %" PRIu64 " reserved\n", "blocks", info->blocks,
+		info->block_size, info->free_blocks, rl_format_size(a, info->free_blocks * info->block_size),
+		info->reserved_blocks);
+	printf("%-12s %u of %u bytes, %u free\n", "inodes", info->inodes, info->inode_size, info->free_inodes);
+	printf("%-12s %u\n", "groups", info->groups);
+	printf("%-12s %s\n", "journal", info->journal_size ? rl_format_size(b, info->journal_size) : "none");
+	print_text("features", info->features);
+	print_when("made", info->made);
+	print_when("mounted", info->mounted);
+	print_when("written", info->written);
+	print_text("mounted on", info->last_mounted);
+	printf("%-12s %u\n", "mounts", info->mounts);
+}
+
+static void print_info_json(const char *file, const struct rl_image_info *info)
+{
+	json_t *object = json_pack(
+		"{s:s*,s:I,s:s,s:s*,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:s,s:I,s:I,s:I,s:s*,s:i}", "image", file,
+		"size", (json_int_t)info->file_size, "type", info->type, "label", info->label, "uuid", info->uuid,
+		"state", state(info), "block_size", (int)info->block_size, "blocks", (json_int_t)info->blocks,
+		"free_blocks", (json_int_t)info->free_blocks, "reserved_blocks", (json_int_t)info->reserved_blocks,
+		"inodes", (json_int_t)info->inodes, "free_inodes", (json_int_t)info->free_inodes, "inode_size",
+		(int)info->inode_size, "groups", (int)info->groups, "journal_size", (json_int_t)info->journal_size,
+		"features", info->features, "made", (json_int_t)info->made, "mounted", (json_int_t)info->mounted,
+		"written", (json_int_t)info->written, "mounted_on", info->last_mounted, "mounts", (int)info->mounts);
+
+	json_dumpf(object, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(object);
+}
+
+static int run(struct rl_cmd *cmd)
+{
+	const char *word = NULL;
+	struct rl_image_path ip;
+	struct rl_image_info info;
+	bool json = false;
+	int id;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE) {
+		if (id == OPT_JSON)
+			json = true;
+		else if (word)
+			rl_cmd_usage(cmd, "one image at a time");
+		else
+			word = cmd->value;
+	}
+	if (id != RL_CMD_USAGE && !word)
+		rl_cmd_usage(cmd, "which image?");
+	if (rl_failed(&cmd->err) || rl_image_path_open(cmd, word, &ip))
+		return rl_cmd_failed(cmd);
+	rl_image_info(ip.image, &info);
+	(json ? print_info_json : print_info)(ip.file, &info);
+	free(info.features);
+	rl_image_path_close(&ip);
+	return rl_cmd_flush(cmd);
+}
+
+const struct rl_verb rl_verb_info = {"info", run, "Looking:", "IMAGE", "size, type, state and features of an image",
+	"  rootlet info out/demo/root.ext4\n", options};

@@ -1,0 +1,362 @@
+#include "cmd/image-path.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OPT_JSON = 256 };
+
+static const struct rl_option options[] = {
+	{'l', NULL, NULL, "long: mode, links, owner, size, time"},
+	{'R', "recursive", NULL, "go into subdirectories"},
+	{'a', "all", NULL, "names that start with a dot too"},
+	{'1', NULL, NULL, "one name a line (the default: there are no columns)"},
+	{'i', "inode", NULL, "inode numbers"},
+	{'h', "human-readable", NULL, "with -l: sizes as 1.2K, 34M"},
+	{'d', "directory", NULL, "directories themselves, not what is in them"},
+	{OPT_JSON, "json", NULL, "one JSON object a line"},
+	{0, NULL, NULL, NULL},
+};
+
+struct listing {
+	struct rl_cmd *cmd;
+	bool lengthy, recursive, all, inodes, human, self, json;
+	bool failed;
+	bool printed; /* something, so a heading wants an empty line before it */
+	uint32_t *above; /* the directories that are being listed: a loop must end */
+	size_t depth, above_room;
+};
+
+struct row {
+	char *name;
+	uint32_t number;
+	struct rl_image_inode inode;
+	bool known;
+	char *target;
+};
+
+struct rows {
+	struct row *items;
+	size_t count, room;
+	const struct listing *l;
+};
+
+/* Prints the error and goes on: the rest can still be listed. */
+static void complain(struct listing *l)
+{
+	rl_cmd_failed(l->cmd);
+	l->failed = true;
+}
+
+static char type_letter(uint32_t mode)
+{
+	return S_ISREG(mode)    ? '-'
+	       : S_ISDIR(mode)  ? 'd'
+	       : S_ISLNK(mode)  ? 'l'
+	       : S_ISCHR(mode)  ? 'c'
+	       : S_ISBLK(mode)  ? 'b'
+	       : S_ISFIFO(mode) ? 'p'
+	       : S_ISSOCK(mode) ? 's'
+				: '?';
+}
+
+static void mode_text(char text[11], uint32_t mode)
+{
+	static const char bits[] = "rwxrwxrwx";
+
+	text[0] = type_letter(mode);
+	for (int i = 0; i < 9; i++)
+		text[1 + i] = mode & (0400u >> i) ? bits[i] : '-';
+	if (mode & S_ISUID)
+		text[3] = mode & 0100 ? 's' : 'S';
+	if (mode & S_ISGID)
+		text[6] = mode & 0010 ? 's' : 'S';
+	if (mode & S_ISVTX)
+		text[9] = mode & 0001 ? 't' : 'T';
+	text[10] = '\0';
+}
+
+static void print_name(const char *name)
+{
+	struct rl_buf text = RL_BUF_NONE;
+
+	rl_text_escape(&text, name, strlen(name));
+	fwrite(text.data, 1, text.size, stdout);
+	rl_buf_free(&text);
+}
+
+static void print_time(int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+	char text[32];
+
+	/* UTC: the same listing everywhere. */
+	if (!gmtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &tm))
+		snprintf(text, sizeof(text), "%16" PRId64, seconds);
+	fputs(text, stdout);
+}
+
+static void print_row(const struct listing *l, const struct row *row)
+{
+	const struct rl_image_inode *inode = &row->inode;
+	char mode[11], size[32], human[16];
+
+	if (l->inodes)
+		printf("%7u ", row->number);
+	if (l->lengthy && !row->known) {
+		printf("?????????? %4s %-5s %-5s %10s %16s ", "?", "?", "?", "?", "?");
+	} else if (l->lengthy) {
+		mode_text(mode, inode->mode);
+		if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
+			snprintf(size, sizeof(size), "%u, %u", inode->major, inode->minor);
+		else if (l->human)
+			snprintf(size, sizeof(size), "%s", rl_format_size(human, inode->size));
+		else
+			snprintf(size, sizeof(size), "%" PRIu64, inode->size);
+		printf("%s %4u %-5u %-5u %10s ", mode, inode->links, inode->uid, inode->gid, size);
+		print_time(inode->mtime);
+		putchar(' ');
+	}
+	print_name(row->name);
+	if (l->lengthy && row->target) {
+		fputs(" -> ", stdout);
+		print_name(row->target);
+	}
+	putchar('\n');
+}
+
+/* JSON has no bytes that are not UTF-8: names are escaped as on a terminal where they must be. */
+static json_t *json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	struct rl_buf escaped = RL_BUF_NONE;
+
+	if (value)
+		return value;
+	rl_text_escape(&escaped, text, strlen(text));
+	value = json_stringn(escaped.data, escaped.size);
+	rl_buf_free(&escaped);
+	return value;
+}
+
+static void print_json(const struct row *row, const char *path)
+{
+	const struct rl_image_inode *inode = &row->inode;
+	json_t *object = json_object();
+	char mode[11], octal[16];
+
+	json_object_set_new(object, "path", json_text(path));
+	json_object_set_new(object, "inode", json_integer(row->number));
+	if (row->known) {
+		mode_text(mode, inode->mode);
+		snprintf(octal, sizeof(octal), "%04o", inode->mode & 07777);
+		json_object_set_new(object, "type", json_stringn(mode, 1));
+		json_object_set_new(object, "mode", json_string(octal));
+		json_object_set_new(object, "links", json_integer(inode->links));
+		json_object_set_new(object, "uid", json_integer(inode->uid));
+		json_object_set_new(object, "gid", json_integer(inode->gid));
+		json_object_set_new(object, "size", json_integer((json_int_t)inode->size));
+		json_object_set_new(object, "mtime", json_integer(inode->mtime));
+		json_object_set_new(object, "mtime_nsec", json_integer(inode->mtime_nsec));
+		if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+			json_object_set_new(object, "major", json_integer(inode->major));
+			json_object_set_new(object, "minor", json_integer(inode->minor));
+		}
+		if (row->target)
+			json_object_set_new(object, "target", json_text(row->target));
+	}
+	json_dumpf(object, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(object);
+}
+
+static int collect(const struct rl_image_entry *entry, void *context)
+{
+	struct rows *rows = context;
+
+	if (entry->name[0] == '.' && (!rows->l->all || rows->l->json) &&
+		(!rows->l->all || entry->size == 1 || (entry->size == 2 && entry->name[1] == '.')))
+		return 0;
+	RL_GROW(rows->items, rows->count, rows->room);
+	rows->items[rows->count++] =
+		(struct row){.name = rl_strndup(entry->name, entry->size), .number = entry->number};
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
+static void fill_row(struct listing *l, struct rl_image *image, struct row *row, const char *subject)
+{
+	struct rl_buf target = RL_BUF_NONE;
+
+	row->known = rl_image_inode(image, row->number, &row->inode, &l->cmd->err) == 0;
+	if (!row->known) {
+		complain(l);
+	} else if (S_ISLNK(row->inode.mode) && (l->lengthy || l->json)) {
+		if (rl_image_target(image, &row->inode, subject, &target, &l->cmd->err)) {
+			complain(l);
+			rl_buf_free(&target);
+		} else {
+			row->target = rl_buf_string(&target);
+		}
+	}
+}
+
+static char *join(const char *path, const char *name)
+{
+	return rl_printf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
+}
+
+static bool is_above(const struct listing *l, uint32_t number)
+{
+	for (size_t i = 0; i < l->depth; i++)
+		if (l->above[i] == number)
+			return true;
+	return false;
+}
+
+static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
+	const char *path, bool heading);
+
+static void list_below(struct listing *l, struct rl_image *image, const struct rows *rows, const char *path)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct row *row = &rows->items[i];
+		char *below;
+
+		if (!row->known || !S_ISDIR(row->inode.mode) || !strcmp(row->name, ".") || !strcmp(row->name, ".."))
+			continue;
+		below = join(path, row->name);
+		if (is_above(l, row->number)) {
+			rl_fail(&l->cmd->err, below, "list", "a directory that contains itself");
+			complain(l);
+		} else {
+			list_directory(l, image, &row->inode, below, true);
+		}
+		free(below);
+	}
+}
+
+static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
+	const char *path, bool heading)
+{
+	struct rows rows = {.l = l};
+	char *subject = rl_printf("%s:%s", rl_image_path(image), path);
+
+	if (rl_image_list(image, dir, subject, collect, &rows, &l->cmd->err))
+		complain(l);
+	if (rows.count)
+		qsort(rows.items, rows.count, sizeof(*rows.items), by_name);
+	if (heading && !l->json) {
+		printf("%s", l->printed ? "\n" : "");
+		print_name(path);
+		puts(":");
+	}
+	l->printed = true;
+	for (size_t i = 0; i < rows.count; i++) {
+		struct row *row = &rows.items[i];
+
+		if (l->lengthy || l->json || l->recursive)
+			fill_row(l, image, row, subject);
+		if (l->json) {
+			char *full = join(path, row->name);
+
+			print_json(row, full);
+			free(full);
+		} else {
+			print_row(l, row);
+		}
+	}
+	if (l->recursive && l->depth < 4096) {
+		RL_GROW(l->above, l->depth, l->above_room);
+		l->above[l->depth++] = dir->number;
+		list_below(l, image, &rows, path);
+		l->depth--;
+	}
+	for (size_t i = 0; i < rows.count; i++) {
+		free(rows.items[i].name);
+		free(rows.items[i].target);
+	}
+	free(rows.items);
+	free(subject);
+}
+
+static void list_argument(struct listing *l, const char *word, bool heading)
+{
+	struct rl_image_path ip;
+	struct row row = {.name = NULL};
+
+	if (rl_image_path_open(l->cmd, word, &ip)) {
+		complain(l);
+		return;
+	}
+	/* As ls(1): -l shows a symlink itself, a plain listing what it leads to. */
+	if (rl_image_find(ip.image, ip.path, !l->lengthy && !l->self, &row.inode, &l->cmd->err)) {
+		complain(l);
+	} else if (S_ISDIR(row.inode.mode) && !l->self) {
+		list_directory(l, ip.image, &row.inode, ip.path, heading);
+	} else {
+		row.name = ip.path;
+		row.number = row.inode.number;
+		fill_row(l, ip.image, &row, word);
+		if (l->json)
+			print_json(&row, ip.path);
+		else
+			print_row(l, &row);
+		l->printed = true;
+		free(row.target);
+	}
+	rl_image_path_close(&ip);
+}
+
+static int run(struct rl_cmd *cmd)
+{
+	struct listing l = {.cmd = cmd};
+	const char **words = NULL;
+	size_t count = 0, room = 0;
+	int id;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE) {
+		l.lengthy = l.lengthy || id == 'l';
+		l.recursive = l.recursive || id == 'R';
+		l.all = l.all || id == 'a';
+		l.inodes = l.inodes || id == 'i';
+		l.human = l.human || id == 'h';
+		l.self = l.self || id == 'd';
+		l.json = l.json || id == OPT_JSON;
+		if (id == RL_CMD_ARG) {
+			RL_GROW(words, count, room);
+			words[count++] = cmd->value;
+		}
+	}
+	if (id != RL_CMD_USAGE && !count)
+		rl_cmd_usage(cmd, "which image?");
+	if (rl_failed(&cmd->err)) {
+		free(words);
+		return rl_cmd_failed(cmd);
+	}
+	for (size_t i = 0; i < count; i++)
+		list_argument(&l, words[i], count > 1 || l.recursive);
+	free(words);
+	free(l.above);
+	id = rl_cmd_flush(cmd);
+	return id ? id : l.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
+}
+
+const struct rl_verb rl_verb_ls = {"ls", run, "Looking:", "IMAGE[:PATH]...", "list directories in an image",
+	"Names with control characters are printed escaped. Times are UTC.\n\n"
+	"  rootlet ls -l out/demo/data.ext4:/\n  rootlet ls -lR root.ext4:/etc\n",
+	options};

@@ -1,0 +1,356 @@
+#include "cmd/cmd.h"
+
+#include "base/lock.h"
+#include "base/mem.h"
+#include "base/publish.h"
+#include "base/text.h"
+#include "ext/write.h"
+#include "source/directory.h"
+#include "tree/rules.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	OPT_FS = 256,
+	OPT_SIZE,
+	OPT_FREE,
+	OPT_FREE_INODES,
+	OPT_LABEL,
+	OPT_UUID,
+	OPT_BLOCK_SIZE,
+	OPT_FEATURES,
+	OPT_OWNER,
+	OPT_EXCLUDE,
+	OPT_CHOWN,
+	OPT_CHMOD,
+	OPT_AT,
+	OPT_ONE_FS,
+	OPT_PLAN,
+	OPT_JSON,
+};
+
+static const struct rl_option options[] = {
+	{'o', "output", "IMAGE", "the image to write"},
+	{OPT_AT, "at", "DIR", "where the next source goes in the image (/)"},
+	{OPT_FS, "fs", "TYPE", "ext2, ext3 or ext4 (ext4)"},
+	{OPT_SIZE, "size", "SIZE|auto", "size of the image (auto: as small as can be)"},
+	{OPT_FREE, "free", "SIZE", "with auto: space that stays available in the guest"},
+	{OPT_FREE_INODES, "free-inodes", "N", "inodes that stay free (one per 16K of --free)"},
+	{OPT_LABEL, "label", "L", "volume label, at most 16 bytes"},
+	{OPT_UUID, "uuid", "U|random", "UUID (derived from the content)"},
+	{OPT_BLOCK_SIZE, "block-size", "N", "1024, 2048 or 4096 (4096)"},
+	{OPT_FEATURES, "features", "LIST", "change features, as mke2fs -O: ^has_journal,uninit_bg"},
+	{OPT_OWNER, "owner", "UID:GID|keep", "owner of everything (0:0); keep: as in the source"},
+	{OPT_EXCLUDE, "exclude", "GLOB", "leave out what matches, and all below it"},
+	{OPT_CHOWN, "chown", "GLOB=UID:GID", "owner of what matches; later rules win"},
+	{OPT_CHMOD, "chmod", "GLOB=MODE", "permission bits of what matches, in octal"},
+	{OPT_ONE_FS, "one-file-system", NULL, "do not enter other mounted file systems"},
+	{OPT_PLAN, "plan", NULL, "print what the image would be; write nothing"},
+	{OPT_JSON, "json", NULL, "with --plan: as JSON"},
+	{0, NULL, NULL, NULL},
+};
+
+struct source {
+	const char *at, *path;
+};
+
+struct pack {
+	const char *output;
+	struct rl_ext_options ext;
+	const char *fs;
+	const char *features; /* applied once the type is known */
+	uint32_t uid, gid;
+	bool keep_owner, one_file_system, plan_only, json;
+	struct rl_rule *rules;
+	size_t rule_count, rule_room;
+	struct source *sources;
+	size_t source_count, source_room;
+	bool has_free;
+};
+
+static int add_rule(struct rl_cmd *cmd, struct pack *p, enum rl_rule_kind kind)
+{
+	struct rl_rule rule;
+
+	if (rl_rule_parse(kind, (char *)cmd->value, &rule, &cmd->err)) {
+		cmd->err.usage = true;
+		return -1;
+	}
+	RL_GROW(p->rules, p->rule_count, p->rule_room);
+	p->rules[p->rule_count++] = rule;
+	return 0;
+}
+
+static int bad_value(struct rl_cmd *cmd, const char *name, const char *wants)
+{
+	return rl_cmd_usage(cmd, "--%s takes %s, not '%s'", name, wants, cmd->value);
+}
+
+static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
+{
+	uint64_t n;
+	int result = 0;
+
+	switch (id) {
+	case 'o':
+		p->output = cmd->value;
+		return 0;
+	case OPT_FS:
+		p->fs = cmd->value;
+		if (strcmp(p->fs, "ext2") && strcmp(p->fs, "ext3") && strcmp(p->fs, "ext4"))
+			return bad_value(cmd, "fs", "ext2, ext3 or ext4");
+		return 0;
+	case OPT_SIZE:
+		p->ext.size = 0;
+		if (strcmp(cmd->value, "auto") && (!rl_parse_size(cmd->value, &p->ext.size) || !p->ext.size))
+			return bad_value(cmd, "size", "a size such as 64M, or auto");
+		return 0;
+	case OPT_FREE:
+		p->has_free = true;
+		return rl_parse_size(cmd->value, &p->ext.free) ? 0 : bad_value(cmd, "free", "a size such as 16M");
+	case OPT_FREE_INODES:
+		return rl_parse_u64(cmd->value, UINT32_MAX, &p->ext.free_inodes)
+			       ? 0
+			       : bad_value(cmd, "free-inodes", "a number");
+	case OPT_BLOCK_SIZE:
+		if (!rl_parse_size(cmd->value, &n) || (n != 1024 && n != 2048 && n != 4096))
+			return bad_value(cmd, "block-size", "1024, 2048 or 4096");
+		p->ext.block_size = (uint32_t)n;
+		return 0;
+	case OPT_LABEL:
+		result = rl_ext_options_label(&p->ext, cmd->value, &cmd->err);
+		break;
+	case OPT_UUID:
+		result = rl_ext_options_uuid(&p->ext, cmd->value, &cmd->err);
+		break;
+	case OPT_FEATURES:
+		p->features = cmd->value;
+		return 0;
+	case OPT_OWNER:
+		p->keep_owner = !strcmp(cmd->value, "keep");
+		if (!p->keep_owner && !rl_parse_owner(cmd->value, &p->uid, &p->gid))
+			return bad_value(cmd, "owner", "UID:GID in numbers, or keep");
+		return 0;
+	case OPT_EXCLUDE:
+		return add_rule(cmd, p, RL_RULE_EXCLUDE);
+	case OPT_CHOWN:
+		return add_rule(cmd, p, RL_RULE_OWNER);
+	case OPT_CHMOD:
+		return add_rule(cmd, p, RL_RULE_MODE);
+	case OPT_ONE_FS:
+		p->one_file_system = true;
+		return 0;
+	case OPT_PLAN:
+		p->plan_only = true;
+		return 0;
+	default:
+		p->json = true;
+		return 0;
+	}
+	if (result)
+		cmd->err.usage = true;
+	return result;
+}
+
+static int parse(struct rl_cmd *cmd, struct pack *p)
+{
+	struct rl_ext_options type;
+	const char *at = NULL;
+	int id;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END) {
+		if (id == RL_CMD_USAGE)
+			return -1;
+		if (id == OPT_AT) {
+			at = cmd->value;
+		} else if (id == RL_CMD_ARG) {
+			RL_GROW(p->sources, p->source_count, p->source_room);
+			p->sources[p->source_count++] = (struct source){at ? at : "/", cmd->value};
+			at = NULL;
+		} else if (take_option(cmd, p, id)) {
+			return -1;
+		}
+	}
+	if (at)
+		return rl_cmd_usage(cmd, "--at %s has no source behind it", at);
+	if (!p->output && !p->plan_only)
+		return rl_cmd_usage(cmd, "-o IMAGE is missing");
+	if (p->output && !strcmp(p->output, "-"))
+		return rl_cmd_usage(cmd, "-o - is not possible: an image is written here and there, not in one go");
+	if (p->json && !p->plan_only)
+		return rl_cmd_usage(cmd, "--json goes with --plan");
+	if (p->has_free && p->ext.size)
+		return rl_cmd_usage(cmd, "--free goes with --size auto");
+	rl_ext_options_init(&type, p->fs, NULL);
+	memcpy(p->ext.features, type.features, sizeof(type.features));
+	if (p->features && rl_ext_options_features(&p->ext, p->features, &cmd->err))
+		return -1;
+	return 0;
+}
+
+/* SOURCE_DATE_EPOCH: nothing in the image is younger. */
+static int read_epoch(struct rl_ext_options *ext, int64_t *max_time, struct rl_error *err)
+{
+	const char *text = getenv("SOURCE_DATE_EPOCH");
+	uint64_t seconds;
+
+	*max_time = INT64_MAX;
+	if (!text || !*text)
+		return 0;
+	if (!rl_parse_u64(text, UINT32_MAX, &seconds))
+		return rl_fail(err, "SOURCE_DATE_EPOCH", "read", "not a number of seconds: '%s'", text);
+	ext->has_time = true;
+	ext->time = *max_time = (int64_t)seconds;
+	return 0;
+}
+
+static int set_owner(struct rl_node *node, void *context)
+{
+	const struct pack *p = context;
+
+	node->inode->uid = p->uid;
+	node->inode->gid = p->gid;
+	return 0;
+}
+
+static int add_source(const struct pack *p, struct rl_tree *tree, const struct source *source, int64_t max_time,
+	struct rl_error *err)
+{
+	struct rl_directory_options directory = {
+		.keep_owner = p->keep_owner, .one_file_system = p->one_file_system, .max_time = max_time};
+	struct rl_node *at;
+	struct stat st;
+
+	if (rl_tree_make_dirs(tree, source->at, p->ext.has_time ? p->ext.time : RL_EPOCH_TIME, &at, err))
+		return -1;
+	if (!strncmp(source->path, "oci:", 4) || !strncmp(source->path, "oci-archive:", 12) ||
+		!strncmp(source->path, "docker-archive:", 15) || !strncmp(source->path, "devtable:", 9) ||
+		!strncmp(source->path, "mtree:", 6) || !strcmp(source->path, "-"))
+		return rl_fail(err, source->path, "read source", "only directories are supported yet");
+	if (stat(source->path, &st))
+		return rl_fail_errno(err, source->path, "read source", errno);
+	if (!S_ISDIR(st.st_mode))
+		return rl_fail(err, source->path, "read source", "only directories are supported yet");
+	return rl_source_directory(tree, at, source->path, &directory, err);
+}
+
+static void print_row(const char *what, uint64_t blocks, uint32_t block_size, uint64_t all)
+{
+	char size[16];
+
+	printf("%-14s %9" PRIu64 " blocks %8s %5.1f %%\n", what, blocks, rl_format_size(size, blocks * block_size),
+		all ? 100.0 * (double)blocks / (double)all : 0.0);
+}
+
+static void print_plan(const struct rl_plan_summary *s)
+{
+	print_row("data", s->data, s->block_size, s->blocks);
+	print_row("directories", s->directories, s->block_size, s->blocks);
+	print_row("extent trees", s->maps, s->block_size, s->blocks);
+	print_row("xattrs", s->xattrs, s->block_size, s->blocks);
+	print_row("journal", s->journal, s->block_size, s->blocks);
+	print_row("tables", s->tables, s->block_size, s->blocks);
+	print_row("free", s->free_blocks, s->block_size, s->blocks);
+	print_row("all", s->blocks, s->block_size, s->blocks);
+	printf("%" PRIu64 " bytes, %u groups, %u inodes (%u used, %u free), %" PRIu64 " bytes of slack in last blocks\n",
+		s->size, s->groups, s->inodes, s->inodes - s->free_inodes, s->free_inodes, s->slack);
+}
+
+static void print_plan_json(const struct rl_plan_summary *s)
+{
+	json_t *object = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "size", (json_int_t)s->size,
+		"block_size", (json_int_t)s->block_size, "blocks", (json_int_t)s->blocks, "free_blocks",
+		(json_int_t)s->free_blocks, "groups", (json_int_t)s->groups, "inodes", (json_int_t)s->inodes,
+		"free_inodes", (json_int_t)s->free_inodes, "data_blocks", (json_int_t)s->data, "directory_blocks",
+		(json_int_t)s->directories, "map_blocks", (json_int_t)s->maps, "xattr_blocks", (json_int_t)s->xattrs,
+		"journal_blocks", (json_int_t)s->journal, "table_blocks", (json_int_t)s->tables, "slack_bytes",
+		(json_int_t)s->slack, "directories", (json_int_t)s->directory_count);
+
+	json_dumpf(object, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(object);
+}
+
+static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan *plan)
+{
+	struct rl_publish out = RL_PUBLISH_NONE;
+	struct rl_plan_summary sum;
+	bool unchanged = false;
+	char size[16];
+	int result;
+
+	rl_plan_summarise(plan, &sum);
+	result = rl_lock_check(p->output, true, "write", &cmd->err);
+	if (!result)
+		result = rl_publish_open(&out, p->output, &cmd->err);
+	if (!result)
+		result = rl_ext_write(plan, out.fd, &cmd->err);
+	if (!result)
+		result = rl_publish_commit(&out, &unchanged, &cmd->err);
+	rl_publish_close(&out);
+	if (!result && cmd->verbose > 0)
+		rl_cmd_note(cmd, "%s: %s, %u inodes used, %s free%s", p->output, rl_format_size(size, sum.size),
+			sum.inodes - sum.free_inodes, rl_format_size((char[16]){0}, sum.free_blocks * sum.block_size),
+			unchanged ? "; unchanged" : "");
+	return result;
+}
+
+static int pack(struct rl_cmd *cmd, struct pack *p)
+{
+	struct rl_tree *tree = rl_tree_new();
+	struct rl_plan *plan = NULL;
+	int64_t max_time;
+	int result = read_epoch(&p->ext, &max_time, &cmd->err);
+
+	tree->root->inode->mtime = p->ext.has_time ? p->ext.time : RL_EPOCH_TIME;
+	for (size_t i = 0; !result && i < p->source_count; i++)
+		result = add_source(p, tree, &p->sources[i], max_time, &cmd->err);
+	if (!result && !p->keep_owner)
+		rl_tree_walk(tree->root, set_owner, p);
+	if (!result) {
+		rl_rules_apply(tree, p->rules, p->rule_count);
+		for (size_t i = 0; i < p->rule_count; i++)
+			if (!p->rules[i].used)
+				rl_cmd_warn(cmd, "%s: matches nothing", p->rules[i].glob);
+		result = rl_plan_make(tree, &p->ext, p->output ? p->output : "image", &plan, &cmd->err);
+	}
+	if (!result && p->plan_only) {
+		struct rl_plan_summary sum;
+
+		rl_plan_summarise(plan, &sum);
+		(p->json ? print_plan_json : print_plan)(&sum);
+	} else if (!result) {
+		result = write_image(cmd, p, plan);
+	}
+	rl_plan_free(plan);
+	rl_tree_free(tree);
+	return result;
+}
+
+static int run(struct rl_cmd *cmd)
+{
+	struct pack p = {.fs = "ext4"};
+	int result;
+
+	rl_ext_options_init(&p.ext, p.fs, NULL);
+	result = parse(cmd, &p);
+	if (!result)
+		result = pack(cmd, &p);
+	free(p.rules);
+	free(p.sources);
+	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
+}
+
+const struct rl_verb rl_verb_pack = {"pack", run, "Building:", "-o IMAGE [[--at DIR] SOURCE]...",
+	"sources -> one ext2, ext3 or ext4 image; none: an empty disk",
+	"Everything in the image belongs to root unless --owner or --chown says otherwise. Globs: * and ? stop\n"
+	"at a slash, ** does not; without a slash they are held against the last component.\n\n"
+	"  rootlet pack -o data.ext4 --size 100M\n"
+	"  rootlet pack -o root.ext4 --free 16M --chmod '/etc/shadow=0600' staging/ --at /opt extra/\n",
+	options};

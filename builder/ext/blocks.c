@@ -1,0 +1,206 @@
+/* From a file's inode to the runs of its bytes: extent trees and block pointers of any image. */
+#include "ext/read.h"
+
+#include "ext/le.h"
+#include "ext/read-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_MAX     5 /* EXT4_MAX_EXTENT_DEPTH */
+#define EXTENT_HEADER 12
+#define EXTENT_ENTRY  12
+
+struct walk {
+	struct rl_image *image;
+	const struct rl_image_inode *inode;
+	const char *subject;
+	rl_image_run *run;
+	void *context;
+	struct rl_error *err;
+	uint64_t end;	 /* the file's size in blocks, rounded up */
+	uint64_t next;	 /* the first logical block that may come */
+	uint64_t budget; /* map blocks that may still be read */
+	/* A run that is being collected. */
+	uint64_t logical, block, count;
+};
+
+static int broken(struct walk *w, const char *what)
+{
+	return rl_fail(w->err, w->subject, "read", "%s (inode %u)", what, w->inode->number);
+}
+
+static int flush(struct walk *w)
+{
+	uint64_t block_size = w->image->block_size, offset = w->logical * block_size;
+	uint64_t length = w->count * block_size;
+
+	if (!w->count)
+		return 0;
+	w->count = 0;
+	if (length > w->inode->size - offset)
+		length = w->inode->size - offset;
+	return w->run(offset, length, w->block * block_size, w->context);
+}
+
+static bool valid_blocks(const struct walk *w, uint64_t block, uint64_t count)
+{
+	return block >= w->image->first_block && block < w->image->blocks && count <= w->image->blocks - block;
+}
+
+static int add_run(struct walk *w, uint64_t logical, uint64_t block, uint64_t count)
+{
+	if (!valid_blocks(w, block, count))
+		return broken(w, "a block outside the file system");
+	if (logical >= w->end)
+		return 0; /* allocated behind the end of the file */
+	if (count > w->end - logical)
+		count = w->end - logical;
+	if (w->count && w->logical + w->count == logical && w->block + w->count == block) {
+		w->count += count;
+		return 0;
+	}
+	if (flush(w))
+		return -1;
+	w->logical = logical;
+	w->block = block;
+	w->count = count;
+	return 0;
+}
+
+static int read_map_block(struct walk *w, uint64_t block, uint8_t *bytes)
+{
+	if (!valid_blocks(w, block, 1))
+		return broken(w, "a map block outside the file system");
+	if (!w->budget)
+		return broken(w, "its map has more blocks than the file system");
+	w->budget--;
+	if (rl_pread_all(w->image->fd, bytes, w->image->block_size, block * w->image->block_size))
+		return rl_fail(w->err, w->subject, "read", "the image ends before its blocks do (inode %u)",
+			w->inode->number);
+	return 0;
+}
+
+/* Goes through a node of an extent tree; room is its size in bytes. */
+static int walk_extents(struct walk *w, const uint8_t *node, size_t room, int depth)
+{
+	uint32_t entries = rl_get_le16(node + 2), most = rl_get_le16(node + 4);
+	uint8_t *below = NULL;
+	int result = 0;
+
+	if (rl_get_le16(node) != EXT3_EXT_MAGIC || rl_get_le16(node + 6) != depth)
+		return broken(w, "a node of its extent tree has no magic or the wrong depth");
+	if (entries > most || EXTENT_HEADER + (size_t)most * EXTENT_ENTRY > room)
+		return broken(w, "a node of its extent tree counts more entries than fit");
+	if (depth)
+		below = rl_alloc(w->image->block_size);
+	for (uint32_t i = 0; !result && i < entries; i++) {
+		const uint8_t *e = node + EXTENT_HEADER + i * EXTENT_ENTRY;
+		uint64_t logical = rl_get_le32(e);
+
+		if (depth) {
+			uint64_t block = rl_get_le32(e + 4) | (uint64_t)rl_get_le16(e + 8) << 32;
+
+			if (logical < w->next)
+				result = broken(w, "its extents overlap or are out of order");
+			else
+				result = read_map_block(w, block, below);
+			if (!result)
+				result = walk_extents(w, below, w->image->block_size, depth - 1);
+		} else {
+			uint32_t length = rl_get_le16(e + 4);
+			uint64_t block = rl_get_le32(e + 8) | (uint64_t)rl_get_le16(e + 6) << 32;
+			bool written = length <= 32768; /* more: allocated, not written */
+
+			if (!written)
+				length -= 32768;
+			if (logical < w->next || !length) {
+				result = broken(w, "its extents overlap or are out of order");
+			} else if (written) {
+				result = add_run(w, logical, block, length);
+			} else if (!valid_blocks(w, block, length)) {
+				result = broken(w, "a block outside the file system");
+			}
+			w->next = logical + length;
+		}
+	}
+	free(below);
+	return result;
+}
+
+/* Goes through an indirect block whose first entry is for a logical block; span: blocks per entry. */
+static int walk_indirect(struct walk *w, uint64_t block, uint64_t logical, uint64_t span)
+{
+	uint32_t per_block = w->image->block_size / 4;
+	uint8_t *bytes;
+	int result;
+
+	if (!block || logical >= w->end)
+		return 0;
+	bytes = rl_alloc(w->image->block_size);
+	result = read_map_block(w, block, bytes);
+	for (uint32_t i = 0; !result && i < per_block && logical < w->end; i++, logical += span) {
+		uint32_t below = rl_get_le32(bytes + 4 * i);
+
+		if (!below)
+			continue;
+		result = span == 1 ? add_run(w, logical, below, 1)
+				   : walk_indirect(w, below, logical, span / per_block);
+	}
+	free(bytes);
+	return result;
+}
+
+static int walk_pointers(struct walk *w)
+{
+	uint64_t per_block = w->image->block_size / 4, logical = 12, span = 1;
+	int result = 0;
+
+	for (uint32_t i = 0; !result && i < 12 && i < w->end; i++)
+		if (w->inode->raw_block[i])
+			result = add_run(w, i, w->inode->raw_block[i], 1);
+	for (int level = 0; !result && level < 3; level++) {
+		result = walk_indirect(w, w->inode->raw_block[12 + level], logical, span);
+		span *= per_block;
+		logical += span;
+	}
+	return result;
+}
+
+int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	rl_image_run *run, void *context, struct rl_error *err)
+{
+	struct walk w = {.image = image,
+		.inode = inode,
+		.subject = subject,
+		.run = run,
+		.context = context,
+		.err = err,
+		.budget = image->blocks};
+	int result;
+
+	if (inode->flags & EXT4_INLINE_DATA_FL)
+		return broken(&w, "inline data is not supported yet");
+	if (inode->flags & EXT4_ENCRYPT_FL)
+		return broken(&w, "it is encrypted");
+	if (inode->size > (uint64_t)INT64_MAX - image->block_size)
+		return broken(&w, "an impossible size");
+	w.end = (inode->size + image->block_size - 1) / image->block_size;
+	if (inode->flags & EXT4_EXTENTS_FL) {
+		uint8_t root[60];
+		int depth;
+
+		for (int i = 0; i < 15; i++)
+			rl_put_le32(root + 4 * i, inode->raw_block[i]);
+		depth = rl_get_le16(root + 6);
+		result = depth > DEPTH_MAX ? broken(&w, "its extent tree is too deep")
+					   : walk_extents(&w, root, sizeof(root), depth);
+	} else {
+		result = walk_pointers(&w);
+	}
+	return result ? result : flush(&w);
+}

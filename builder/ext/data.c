@@ -1,0 +1,258 @@
+/*
+ * File data, from the sources into the image. Neighbouring files are read into one buffer and leave
+ * it in one write; several threads read at the same time.
+ */
+#include "ext/ext-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/progress.h"
+#include "base/signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUFFER_SIZE    ((size_t)1024 * 1024)
+#define PIECES_MAX     512
+#define THREADS_MAX    8
+#define THREAD_WORTH   ((uint64_t)2 * 1024 * 1024) /* bytes that are worth a further thread */
+
+/* Blocks of one file that are consecutive in the image. */
+struct piece {
+	uint32_t index; /* of plan->inodes */
+	uint32_t logical;
+	uint64_t block;
+	uint32_t count;
+};
+
+struct copy {
+	const struct rl_plan *plan;
+	int fd;
+	pthread_mutex_t lock; /* for all below */
+	uint32_t index, extent, used; /* how far the pieces have been handed out */
+	uint64_t done_blocks, total_blocks;
+	bool stop;
+	uint32_t failed_index;
+	struct rl_error failure;
+};
+
+struct worker {
+	struct copy *copy;
+	pthread_t thread;
+	uint8_t *buffer;
+	uint64_t buffer_block; /* where its first byte goes */
+	size_t buffer_size;
+	uint32_t open_index; /* the file that `bytes` is open for; UINT32_MAX: none */
+	struct rl_bytes bytes;
+	struct rl_error err;
+	bool main;
+};
+
+static bool has_data(const struct rl_inode *inode)
+{
+	return S_ISREG(inode->mode) || S_ISLNK(inode->mode);
+}
+
+/* The next pieces, together at most a buffer's size. 0: all are handed out, or something failed. */
+static size_t next_pieces(struct copy *copy, struct piece *pieces)
+{
+	const struct rl_plan *plan = copy->plan;
+	uint32_t room = (uint32_t)(BUFFER_SIZE / plan->options.block_size);
+	size_t n = 0;
+
+	pthread_mutex_lock(&copy->lock);
+	while (!copy->stop && room && n < PIECES_MAX && copy->index < plan->inode_count) {
+		const struct rl_plan_inode *pi = &plan->inodes[copy->index];
+		const struct rl_extent *e;
+		uint32_t count;
+
+		if (copy->extent == pi->extent_count || !has_data(pi->inode)) {
+			copy->index++;
+			copy->extent = copy->used = 0;
+			continue;
+		}
+		e = &plan->extents[pi->first_extent + copy->extent];
+		count = e->count - copy->used < room ? e->count - copy->used : room;
+		pieces[n++] =
+			(struct piece){copy->index, e->logical + copy->used, e->block + copy->used, count};
+		room -= count;
+		copy->used += count;
+		copy->done_blocks += count;
+		if (copy->used == e->count) {
+			copy->extent++;
+			copy->used = 0;
+		}
+	}
+	pthread_mutex_unlock(&copy->lock);
+	return n;
+}
+
+static int flush(struct worker *w)
+{
+	const struct rl_plan *plan = w->copy->plan;
+	size_t size = w->buffer_size;
+
+	w->buffer_size = 0;
+	if (size && rl_pwrite_all(w->copy->fd, w->buffer, size, w->buffer_block * plan->options.block_size))
+		return rl_fail_errno(&w->err, plan->subject, "write", errno);
+	return 0;
+}
+
+static int close_file(struct worker *w)
+{
+	int result = 0;
+
+	if (w->open_index != UINT32_MAX) {
+		result = rl_content_verify(w->copy->plan->inodes[w->open_index].inode, &w->bytes, &w->err);
+		rl_content_close(&w->bytes);
+		w->open_index = UINT32_MAX;
+	}
+	return result;
+}
+
+static int open_file(struct worker *w, uint32_t index)
+{
+	const struct rl_inode *inode = w->copy->plan->inodes[index].inode;
+
+	if (w->open_index == index)
+		return 0;
+	if (close_file(w))
+		return -1;
+	if (S_ISLNK(inode->mode))
+		w->bytes = (struct rl_bytes){.memory = inode->target, .fd = -1};
+	else if (rl_content_open(inode, &w->bytes, &w->err))
+		return -1;
+	w->open_index = index;
+	return 0;
+}
+
+/* Reads a piece into the buffer; what is behind the file's end becomes zero. */
+static int read_piece(struct worker *w, const struct piece *piece, uint8_t *at)
+{
+	const struct rl_plan *plan = w->copy->plan;
+	uint64_t offset = (uint64_t)piece->logical * plan->options.block_size;
+	uint64_t left = plan->inodes[piece->index].inode->size - offset;
+	size_t size = (size_t)piece->count * plan->options.block_size;
+	size_t wanted = left < size ? (size_t)left : size;
+
+	if (open_file(w, piece->index))
+		return -1;
+	if (w->bytes.memory) {
+		memcpy(at, (const uint8_t *)w->bytes.memory + offset, wanted);
+	} else if (rl_pread_all(w->bytes.fd, at, wanted, w->bytes.offset + offset)) {
+		int number = errno;
+
+		/* The source knows its name: a file that became shorter is told by its own check. */
+		if (close_file(w))
+			return -1;
+		return rl_fail(&w->err, plan->subject, "read source", "%s",
+			number == ENODATA ? "it became shorter" : strerror(number));
+	}
+	memset(at + wanted, 0, size - wanted);
+	return 0;
+}
+
+static int copy_pieces(struct worker *w, const struct piece *pieces, size_t n, uint32_t *index)
+{
+	uint32_t block_size = w->copy->plan->options.block_size;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t size = (size_t)pieces[i].count * block_size;
+
+		*index = pieces[i].index;
+		if (w->buffer_size + size > BUFFER_SIZE ||
+			pieces[i].block != w->buffer_block + w->buffer_size / block_size) {
+			if (flush(w))
+				return -1;
+			w->buffer_block = pieces[i].block;
+		}
+		if (read_piece(w, &pieces[i], w->buffer + w->buffer_size))
+			return -1;
+		w->buffer_size += size;
+	}
+	return flush(w);
+}
+
+static void *work(void *argument)
+{
+	struct worker *w = argument;
+	struct copy *copy = w->copy;
+	struct piece pieces[PIECES_MAX];
+	uint32_t index = 0;
+	int result = 0;
+	size_t n;
+
+	while (!result && (n = next_pieces(copy, pieces))) {
+		result = copy_pieces(w, pieces, n, &index);
+		if (!result)
+			result = rl_check_interrupted(copy->plan->subject, "write", &w->err);
+		if (w->main)
+			rl_progress_bytes(copy->plan->subject,
+				copy->done_blocks * copy->plan->options.block_size,
+				copy->total_blocks * copy->plan->options.block_size);
+	}
+	if (!result)
+		result = close_file(w);
+	else
+		rl_content_close(&w->bytes);
+	if (result) {
+		pthread_mutex_lock(&copy->lock);
+		copy->stop = true;
+		if (!rl_failed(&copy->failure) || index < copy->failed_index) {
+			rl_error_clear(&copy->failure);
+			copy->failure = w->err;
+			copy->failed_index = index;
+			w->err = (struct rl_error)RL_ERROR_NONE;
+		}
+		pthread_mutex_unlock(&copy->lock);
+	}
+	rl_error_clear(&w->err);
+	return NULL;
+}
+
+static size_t thread_count(const struct copy *copy)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t worth = copy->total_blocks * copy->plan->options.block_size / THREAD_WORTH;
+	uint64_t n = processors < 1 ? 1 : (uint64_t)processors;
+
+	n = n < THREADS_MAX ? n : THREADS_MAX;
+	n = n < worth ? n : worth;
+	return n ? (size_t)n : 1;
+}
+
+int rl_data_write(const struct rl_plan *plan, int fd, struct rl_error *err)
+{
+	struct copy copy = {.plan = plan,
+		.fd = fd,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.total_blocks = plan->sum.data,
+		.failure = RL_ERROR_NONE};
+	struct worker workers[THREADS_MAX];
+	size_t n = thread_count(&copy), started = 1;
+
+	for (size_t i = 0; i < n; i++)
+		workers[i] = (struct worker){.copy = &copy,
+			.buffer = rl_alloc(BUFFER_SIZE),
+			.open_index = UINT32_MAX,
+			.bytes = {.fd = -1},
+			.err = RL_ERROR_NONE,
+			.main = i == 0};
+	while (started < n && pthread_create(&workers[started].thread, NULL, work, &workers[started]) == 0)
+		started++;
+	work(&workers[0]);
+	for (size_t i = 1; i < started; i++)
+		pthread_join(workers[i].thread, NULL);
+	for (size_t i = 0; i < n; i++)
+		free(workers[i].buffer);
+	rl_progress_clear();
+	pthread_mutex_destroy(&copy.lock);
+	if (!rl_failed(&copy.failure))
+		return 0;
+	rl_fail(err, copy.failure.subject, copy.failure.action, "%s", copy.failure.reason);
+	rl_error_clear(&copy.failure);
+	return -1;
+}

@@ -1,0 +1,159 @@
+/* What the files of ext/ share. Block numbers are those of the image; sizes are bytes unless they say blocks. */
+#ifndef RL_EXT_INTERNAL_H
+#define RL_EXT_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "ext/plan.h"
+#include "tree/tree.h"
+
+#include <ext2fs/ext2_fs.h>
+#include <ext2fs/ext2fs.h>
+#include <ext2fs/ext2_ext_attr.h>
+#include <ext2fs/ext3_extents.h>
+
+/* ---- io.c: an io_manager over a descriptor ---- */
+
+/*
+ * The name given to ext2fs is a descriptor's number, which stays the caller's; "-" is none: a plan
+ * is made without any file, and an attempt to read or write fails. Nothing is cached.
+ */
+extern io_manager rl_fd_io_manager;
+/* From now on the channel reads and writes fd. */
+void rl_fd_io_attach(io_channel channel, int fd);
+
+int rl_fail_ext(struct rl_error *err, const char *subject, const char *action, errcode_t code);
+
+/* ---- the plan ---- */
+
+/* A run of blocks of a file. A journal's, a file's or a directory's data. */
+struct rl_extent {
+	uint64_t block;
+	uint32_t logical; /* in blocks of the file */
+	uint32_t count;
+};
+
+/* A run of blocks without meaning of its own. */
+struct rl_run {
+	uint64_t block;
+	uint64_t count;
+};
+
+/* One inode of the tree. */
+struct rl_plan_inode {
+	struct rl_inode *inode;
+	uint32_t parent;	/* inode number of a directory's parent */
+	uint32_t first_extent;	/* of plan->extents */
+	uint32_t extent_count;
+	uint32_t first_map;	/* of plan->maps: where its extent tree or indirect blocks lie */
+	uint32_t map_count;	/* runs, not blocks */
+	uint32_t xattr_block;	/* of plan->xattr_blocks; UINT32_MAX: none */
+	uint32_t dir_blocks;	/* directory: its size in blocks */
+};
+
+/* An xattr block, which up to 1024 inodes with the same attributes share. */
+struct rl_xattr_block {
+	uint64_t block;
+	uint64_t hash;
+	const struct rl_inode *inode; /* one of those */
+	uint32_t count;
+};
+
+struct rl_plan {
+	struct rl_tree *tree;
+	struct rl_ext_options options;
+	char *subject;
+	int64_t time;
+	uint8_t uuid[RL_UUID_SIZE], hash_seed[16];
+	ext2_filsys fs; /* geometry, from ext2fs_initialize() */
+	uint64_t file_size;
+	bool has_extents;
+	uint32_t inode_size;
+
+	/* [0] is the root (inode 2), [1] inode 11 (lost+found), and so on. */
+	struct rl_plan_inode *inodes;
+	uint32_t inode_count;
+	uint32_t directory_count;
+
+	struct rl_extent *extents;
+	size_t extent_count, extent_room;
+	struct rl_run *maps;
+	size_t map_count, map_room;
+	struct rl_xattr_block *xattr_blocks;
+	size_t xattr_block_count, xattr_block_room;
+
+	struct rl_plan_inode journal; /* inode 8; inode NULL, extents as above */
+	uint32_t journal_blocks;
+	uint64_t resize_block; /* the double indirect block of inode 7; 0: none */
+
+	struct rl_run *free_runs; /* what the tables left, with what was taken from the front */
+	uint64_t *taken;
+	size_t run_count;
+
+	struct rl_plan_summary sum; /* directories, data, maps, xattrs, slack */
+};
+
+static inline uint32_t rl_plan_number(uint32_t index)
+{
+	return index ? index + EXT2_GOOD_OLD_FIRST_INO - 1 : EXT2_ROOT_INO;
+}
+
+static inline uint32_t rl_blocks_of(uint32_t block_size, uint64_t bytes)
+{
+	return (uint32_t)((bytes + block_size - 1) / block_size);
+}
+
+static inline bool rl_is_fast_symlink(const struct rl_inode *inode)
+{
+	/* The kernel takes a target of less than 60 bytes from i_block. */
+	return S_ISLNK(inode->mode) && inode->size < sizeof(((struct ext2_inode *)0)->i_block);
+}
+
+/* ---- geometry.c: how many blocks and groups ---- */
+
+/* The journal that mke2fs would make in so many blocks; 0: none. */
+uint32_t rl_journal_blocks(const struct rl_ext_options *options, uint64_t blocks);
+/* Makes plan->fs of exactly blocks, or a few less where a last group would be too small. */
+int rl_geometry_make(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, struct rl_error *err);
+/* The smallest number of blocks over the present ones with which the last group is not dropped. */
+uint64_t rl_geometry_next_group(const struct rl_plan *plan);
+
+/* ---- digest.c ---- */
+
+/* The UUID and the hash seed: from names, attributes, sizes and in-memory contents of the tree, and the options. */
+void rl_plan_identify(struct rl_plan *plan);
+
+/* ---- dir.c: directory blocks ---- */
+
+/* How many blocks the directory takes. */
+int rl_dir_plan(struct rl_plan *plan, uint32_t index, uint32_t *blocks, struct rl_error *err);
+/* Its blocks, one after the other; *indexed tells whether it has an htree. */
+void rl_dir_build(const struct rl_plan *plan, uint32_t index, struct rl_buf *out, bool *indexed);
+
+/* ---- map.c: from logical to physical blocks ---- */
+
+/* How many blocks the map of so many extents takes beside the inode (extent trees only). */
+uint32_t rl_extent_tree_blocks(uint32_t block_size, uint32_t extents);
+/* Those of a file with block pointers that has data in the given extents' logical ranges. */
+uint32_t rl_indirect_blocks(uint32_t block_size, const struct rl_extent *extents, uint32_t count);
+/*
+ * Fills i_block and i_flags. out gets the map's blocks; where[i] is the image's block for the i-th.
+ */
+void rl_map_build(const struct rl_plan *plan, uint32_t number, const struct rl_plan_inode *pi,
+	struct ext2_inode *raw, struct rl_buf *out, uint64_t **where);
+
+/* ---- xattr.c ---- */
+
+/* Whether the attributes need a block besides the inode; an error if not even that is enough. */
+int rl_xattr_plan(const struct rl_plan *plan, const struct rl_inode *inode, bool *block, struct rl_error *err);
+/* Fills the space behind the inode's fixed fields; room is its size. */
+void rl_xattr_inode(const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *space, size_t room);
+/* Fills a block, all but its count and checksum. */
+void rl_xattr_block(const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *block);
+
+/* ---- data.c ---- */
+
+/* Writes what is in the tree's files and long symlinks to the places that the plan has for it. */
+int rl_data_write(const struct rl_plan *plan, int fd, struct rl_error *err);
+
+#endif

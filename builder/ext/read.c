@@ -1,0 +1,479 @@
+#include "ext/read.h"
+
+#include "ext/ext-internal.h"
+#include "ext/le.h"
+#include "ext/read-internal.h"
+
+#include "base/io.h"
+#include "base/lock.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYMLINKS_MAX  40
+#define COPY_CHUNK    ((size_t)1024 * 1024)
+#define DIR_SIZE_MAX  ((uint64_t)4 * 1024 * 1024 * 1024)
+
+/* ---- opening ---- */
+
+/* Fields that ext2fs_open() divides or shifts by, or trusts. */
+static const char *superblock_problem(const uint8_t *s, uint64_t file_size)
+{
+	uint32_t log_block_size = rl_get_le32(s + 24), block_size, per_group = rl_get_le32(s + 32);
+	uint32_t inodes_per_group = rl_get_le32(s + 40), incompat = rl_get_le32(s + 96);
+	uint32_t revision = rl_get_le32(s + 76), first_block = rl_get_le32(s + 20);
+	uint32_t inode_size = revision ? rl_get_le16(s + 88) : EXT2_GOOD_OLD_INODE_SIZE;
+	uint32_t desc_size = incompat & EXT4_FEATURE_INCOMPAT_64BIT ? rl_get_le16(s + 254) : 32;
+	uint64_t blocks = rl_get_le32(s + 4), groups;
+
+	if (rl_get_le16(s + 56) != EXT2_SUPER_MAGIC)
+		return "not an ext2, ext3 or ext4 image";
+	if (incompat & EXT4_FEATURE_INCOMPAT_64BIT)
+		blocks |= (uint64_t)rl_get_le32(s + 336) << 32;
+	if (log_block_size > 6)
+		return "its superblock has an impossible block size";
+	block_size = 1024u << log_block_size;
+	if (inode_size < 128 || inode_size > block_size || (inode_size & (inode_size - 1)))
+		return "its superblock has an impossible inode size";
+	if (desc_size < 32 || desc_size > 1024 || (desc_size & (desc_size - 1)))
+		return "its superblock has an impossible descriptor size";
+	if (!per_group || !inodes_per_group || inodes_per_group > block_size * 8)
+		return "its superblock has impossible groups";
+	if (first_block > 1 || blocks <= first_block)
+		return "its superblock has an impossible number of blocks";
+	if (!(incompat & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV) && blocks > file_size / block_size)
+		return "it is cut short: the file is smaller than the file system in it";
+	groups = (blocks - first_block + per_group - 1) / per_group;
+	if (groups * desc_size > file_size)
+		return "its superblock has more groups than the file can hold";
+	if ((uint64_t)rl_get_le32(s) > groups * inodes_per_group)
+		return "its superblock has more inodes than its groups";
+	return NULL;
+}
+
+int rl_image_open(const char *path, struct rl_image **result, struct rl_error *err)
+{
+	struct rl_image *image = rl_calloc(1, sizeof(*image));
+	uint8_t super[1024];
+	const char *problem;
+	char number[16];
+	struct stat st;
+	errcode_t code;
+	off_t size;
+
+	*result = NULL;
+	image->path = rl_strdup(path);
+	image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (image->fd < 0 || fstat(image->fd, &st)) {
+		rl_fail_errno(err, path, "open", errno);
+		goto failed;
+	}
+	size = S_ISREG(st.st_mode) ? st.st_size : S_ISBLK(st.st_mode) ? lseek(image->fd, 0, SEEK_END) : -1;
+	if (size < 0) {
+		rl_fail(err, path, "open", "not a regular file or a block device");
+		goto failed;
+	}
+	image->file_size = (uint64_t)size;
+	if (rl_pread_all(image->fd, super, sizeof(super), 1024)) {
+		rl_fail(err, path, "open", "%s",
+			errno == ENODATA ? "not an ext2, ext3 or ext4 image" : strerror(errno));
+		goto failed;
+	}
+	problem = superblock_problem(super, image->file_size);
+	if (problem) {
+		rl_fail(err, path, "open", "%s", problem);
+		goto failed;
+	}
+	snprintf(number, sizeof(number), "%d", image->fd);
+	code = ext2fs_open(number, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
+	if (code) {
+		rl_fail_ext(err, path, "open", code);
+		goto failed;
+	}
+	if (ext2fs_has_feature_journal_dev(image->fs->super)) {
+		rl_fail(err, path, "open", "it is an external journal, not a file system");
+		goto failed;
+	}
+	image->block_size = image->fs->blocksize;
+	image->first_block = image->fs->super->s_first_data_block;
+	image->blocks = ext2fs_blocks_count(image->fs->super);
+	*result = image;
+	return 0;
+failed:
+	rl_image_close(image);
+	return -1;
+}
+
+void rl_image_close(struct rl_image *image)
+{
+	if (!image)
+		return;
+	if (image->fs)
+		ext2fs_free(image->fs);
+	rl_close(&image->fd);
+	free(image->path);
+	free(image);
+}
+
+const char *rl_image_path(const struct rl_image *image)
+{
+	return image->path;
+}
+
+pid_t rl_image_writer(const struct rl_image *image)
+{
+	return rl_lock_holder(image->fd, false);
+}
+
+/* ---- inodes ---- */
+
+static void get_time(uint32_t low, uint32_t extra, int64_t *seconds, uint32_t *nanoseconds)
+{
+	*seconds = (int64_t)(int32_t)low + ((int64_t)(extra & 3) << 32);
+	*nanoseconds = extra >> 2;
+}
+
+int rl_image_inode(struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err)
+{
+	uint8_t bytes[sizeof(struct ext2_inode_large)] = {0};
+	struct ext2_inode_large *raw = (struct ext2_inode_large *)bytes;
+	errcode_t code;
+	bool large;
+
+	if (!number || number > image->fs->super->s_inodes_count)
+		return rl_fail(err, image->path, "read inode", "there is no inode %u", number);
+	code = ext2fs_read_inode_full(image->fs, number, (struct ext2_inode *)raw, sizeof(bytes));
+	if (code)
+		return rl_fail(err, image->path, "read inode", "inode %u: %s", number, error_message(code));
+	large = EXT2_INODE_SIZE(image->fs->super) > EXT2_GOOD_OLD_INODE_SIZE;
+	memset(inode, 0, sizeof(*inode));
+	inode->number = number;
+	inode->mode = raw->i_mode;
+	inode->links = raw->i_links_count;
+	inode->uid = raw->i_uid | (uint32_t)raw->osd2.linux2.l_i_uid_high << 16;
+	inode->gid = raw->i_gid | (uint32_t)raw->osd2.linux2.l_i_gid_high << 16;
+	inode->size = raw->i_size;
+	if (S_ISREG(inode->mode) || S_ISDIR(inode->mode))
+		inode->size |= (uint64_t)raw->i_size_high << 32;
+	inode->flags = raw->i_flags;
+	inode->blocks = raw->i_blocks;
+	if (ext2fs_has_feature_huge_file(image->fs->super)) {
+		inode->blocks |= (uint64_t)raw->osd2.linux2.l_i_blocks_hi << 32;
+		if (raw->i_flags & EXT4_HUGE_FILE_FL)
+			inode->blocks *= image->block_size / 512;
+	}
+	/* i_extra_isize says which of the fields behind the first 128 bytes are there. */
+	get_time(raw->i_ctime, large && raw->i_extra_isize >= 8 ? raw->i_ctime_extra : 0, &inode->ctime,
+		&inode->ctime_nsec);
+	get_time(raw->i_mtime, large && raw->i_extra_isize >= 12 ? raw->i_mtime_extra : 0, &inode->mtime,
+		&inode->mtime_nsec);
+	get_time(raw->i_atime, large && raw->i_extra_isize >= 16 ? raw->i_atime_extra : 0, &inode->atime,
+		&inode->atime_nsec);
+	memcpy(inode->raw_block, raw->i_block, sizeof(inode->raw_block));
+	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+		uint32_t old = inode->raw_block[0], dev = inode->raw_block[1];
+
+		inode->major = old ? old >> 8 & 0xff : dev >> 8 & 0xfff;
+		inode->minor = old ? old & 0xff : (dev & 0xff) | (dev >> 12 & 0xfff00);
+	}
+	return 0;
+}
+
+/* ---- contents in memory ---- */
+
+struct reading {
+	struct rl_image *image;
+	uint8_t *bytes; /* size bytes, zeroed: the file */
+	uint64_t size;
+	bool short_image;
+};
+
+static int read_run(uint64_t offset, uint64_t length, uint64_t place, void *context)
+{
+	struct reading *r = context;
+
+	if (!rl_pread_all(r->image->fd, r->bytes + offset, (size_t)length, place))
+		return 0;
+	r->short_image = true;
+	return -1;
+}
+
+/* A whole small file; the caller frees *bytes. */
+static int read_whole(struct rl_image *image, const struct rl_image_inode *inode, uint64_t limit,
+	const char *subject, uint8_t **bytes, struct rl_error *err)
+{
+	struct reading r = {.image = image, .size = inode->size};
+	int result;
+
+	*bytes = NULL;
+	if (inode->size > limit || inode->size > image->file_size)
+		return rl_fail(err, subject, "read", "an impossible size of %llu bytes (inode %u)",
+			(unsigned long long)inode->size, inode->number);
+	r.bytes = rl_calloc(1, (size_t)inode->size + 1);
+	result = rl_image_runs(image, inode, subject, read_run, &r, err);
+	if (r.short_image)
+		rl_fail(err, subject, "read", "the image cannot be read where its blocks are");
+	if (result)
+		free(r.bytes);
+	else
+		*bytes = r.bytes;
+	return result;
+}
+
+int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	struct rl_buf *buf, struct rl_error *err)
+{
+	uint8_t *bytes;
+
+	if (inode->size < sizeof(inode->raw_block) && !(inode->flags & EXT4_EXTENTS_FL) &&
+		!(inode->flags & (EXT4_INLINE_DATA_FL | EXT4_ENCRYPT_FL))) {
+		rl_buf_bytes(buf, inode->raw_block, (size_t)inode->size);
+		return 0;
+	}
+	if (read_whole(image, inode, image->block_size, subject, &bytes, err))
+		return -1;
+	rl_buf_bytes(buf, bytes, (size_t)inode->size);
+	free(bytes);
+	return 0;
+}
+
+/* ---- directories ---- */
+
+/*
+ * Goes through the records of one block. Broken ones end the block: what follows cannot be found.
+ * An htree's inner blocks and the checksum's tail look like empty records.
+ */
+static int list_block(const struct rl_image *image, const struct rl_image_inode *dir, const uint8_t *block,
+	uint32_t size, const char *subject, int (*visit)(const struct rl_image_entry *entry, void *context),
+	void *context, struct rl_error *err, bool *damaged)
+{
+	for (uint32_t at = 0; at + 8 <= size;) {
+		uint32_t number = rl_get_le32(block + at), length = rl_get_le16(block + at + 4);
+		uint32_t name_size = block[at + 6];
+		char name[EXT2_NAME_LEN + 1];
+		struct rl_image_entry entry = {name, name_size, number};
+		int result;
+
+		if (length == 0 && size == 65536)
+			length = 65536;
+		if (length < 8 || length % 4 || length > size - at || 8 + name_size > length ||
+			number > image->fs->super->s_inodes_count) {
+			*damaged = true;
+			rl_fail(err, subject, "list", "a broken entry (inode %u)", dir->number);
+			return 0;
+		}
+		if (number && name_size) {
+			memcpy(name, block + at + 8, name_size);
+			name[name_size] = '\0';
+			if (memchr(name, '\0', name_size) || memchr(name, '/', name_size)) {
+				*damaged = true;
+				rl_fail(err, subject, "list", "an entry whose name has a slash or a NUL");
+			} else if ((result = visit(&entry, context))) {
+				return result;
+			}
+		}
+		at += length;
+	}
+	return 0;
+}
+
+int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, const char *subject,
+	int (*visit)(const struct rl_image_entry *entry, void *context), void *context, struct rl_error *err)
+{
+	uint8_t *bytes;
+	bool damaged = false;
+	int result = 0;
+
+	if (!S_ISDIR(dir->mode))
+		return rl_fail_errno(err, subject, "list", ENOTDIR);
+	if (dir->size % image->block_size)
+		return rl_fail(err, subject, "list", "a directory's size that is no multiple of a block (inode %u)",
+			dir->number);
+	if (read_whole(image, dir, DIR_SIZE_MAX, subject, &bytes, err))
+		return -1;
+	for (uint64_t at = 0; !result && at < dir->size; at += image->block_size)
+		result = list_block(
+			image, dir, bytes + at, image->block_size, subject, visit, context, err, &damaged);
+	free(bytes);
+	return result ? result : damaged ? -1 : 0;
+}
+
+/* ---- paths ---- */
+
+struct search {
+	const char *name;
+	size_t size;
+	uint32_t number;
+};
+
+static int match(const struct rl_image_entry *entry, void *context)
+{
+	struct search *s = context;
+
+	if (entry->size != s->size || memcmp(entry->name, s->name, s->size) != 0)
+		return 0;
+	s->number = entry->number;
+	return 1;
+}
+
+static int lookup(struct rl_image *image, const struct rl_image_inode *dir, const char *name, size_t size,
+	const char *subject, uint32_t *number, struct rl_error *err)
+{
+	struct search s = {name, size, 0};
+	struct rl_error damage = RL_ERROR_NONE;
+
+	/* A broken entry elsewhere in the directory does not keep this one from being found. */
+	if (rl_image_list(image, dir, subject, match, &s, &damage) == 1) {
+		rl_error_clear(&damage);
+		*number = s.number;
+		return 0;
+	}
+	if (rl_failed(&damage))
+		rl_fail(err, damage.subject, damage.action, "%s", damage.reason);
+	else
+		rl_fail_errno(err, subject, "open", ENOENT);
+	rl_error_clear(&damage);
+	return -1;
+}
+
+int rl_image_find(struct rl_image *image, const char *path, bool follow, struct rl_image_inode *inode,
+	struct rl_error *err)
+{
+	char *subject = rl_printf("%s:%s%s", image->path, *path == '/' ? "" : "/", path);
+	char *rest = rl_strdup(path), *p = rest;
+	struct rl_image_inode dir;
+	int links = 0, result = rl_image_inode(image, EXT2_ROOT_INO, inode, err);
+
+	while (!result) {
+		bool last;
+		uint32_t number = 0;
+		size_t n;
+
+		p += strspn(p, "/");
+		if (!*p)
+			break;
+		n = strcspn(p, "/");
+		if (!S_ISDIR(inode->mode)) {
+			result = rl_fail_errno(err, subject, "open", ENOTDIR);
+			break;
+		}
+		dir = *inode;
+		if (n == 1 && *p == '.') {
+			p += n;
+			continue;
+		}
+		result = lookup(image, &dir, p, n, subject, &number, err);
+		if (!result)
+			result = rl_image_inode(image, number, inode, err);
+		p += n;
+		last = p[strspn(p, "/")] == '\0';
+		if (!result && S_ISLNK(inode->mode) && (!last || follow || *p == '/')) {
+			struct rl_buf target = RL_BUF_NONE;
+
+			if (++links > SYMLINKS_MAX)
+				result = rl_fail_errno(err, subject, "open", ELOOP);
+			else
+				result = rl_image_target(image, inode, subject, &target, err);
+			if (!result && (!target.size || memchr(target.data, '\0', target.size)))
+				result = rl_fail(err, subject, "open", "a symlink on the way has no valid target");
+			if (!result) {
+				/* The rest of the path goes on behind the target. */
+				char *joined = rl_printf("%.*s/%s", (int)target.size, target.data, p);
+
+				if (*joined == '/')
+					result = rl_image_inode(image, EXT2_ROOT_INO, inode, err);
+				else
+					*inode = dir;
+				free(rest);
+				p = rest = joined;
+			}
+			rl_buf_free(&target);
+		}
+	}
+	free(rest);
+	free(subject);
+	return result;
+}
+
+/* ---- copying out ---- */
+
+struct copying {
+	struct rl_image *image;
+	const char *subject;
+	int fd;
+	bool seekable;
+	uint64_t done; /* bytes of the file that are out */
+	char *chunk;
+	struct rl_error *err;
+};
+
+/* Zeros up to an offset of the file. */
+static int put_zeros(struct copying *c, uint64_t offset)
+{
+	if (c->done == offset)
+		return 0;
+	if (c->seekable) {
+		if (lseek(c->fd, (off_t)(offset - c->done), SEEK_CUR) < 0)
+			return rl_fail_errno(c->err, c->subject, "write", errno);
+		c->done = offset;
+		return 0;
+	}
+	memset(c->chunk, 0, COPY_CHUNK);
+	while (c->done < offset) {
+		size_t n = offset - c->done < COPY_CHUNK ? (size_t)(offset - c->done) : COPY_CHUNK;
+
+		if (rl_write_all(c->fd, c->chunk, n))
+			return rl_fail_errno(c->err, c->subject, "write", errno);
+		c->done += n;
+	}
+	return 0;
+}
+
+static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *context)
+{
+	struct copying *c = context;
+
+	if (put_zeros(c, offset))
+		return -1;
+	while (length) {
+		size_t n = length < COPY_CHUNK ? (size_t)length : COPY_CHUNK;
+
+		if (rl_pread_all(c->image->fd, c->chunk, n, place))
+			return rl_fail_errno(c->err, c->subject, "read", errno);
+		if (rl_write_all(c->fd, c->chunk, n))
+			return rl_fail_errno(c->err, c->subject, "write", errno);
+		length -= n;
+		place += n;
+		c->done += n;
+	}
+	return 0;
+}
+
+int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, const char *subject, int fd,
+	struct rl_error *err)
+{
+	struct copying c = {.image = image, .subject = subject, .fd = fd, .err = err};
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL), result;
+	off_t start = -1;
+
+	if (!S_ISREG(inode->mode))
+		return rl_fail(err, subject, "read", S_ISDIR(inode->mode) ? "it is a directory" : "not a regular file");
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flags >= 0 && !(flags & O_APPEND))
+		start = lseek(fd, 0, SEEK_CUR);
+	/* Holes may be left out only where nothing stands yet. */
+	c.seekable = start >= 0 && start >= st.st_size;
+	c.chunk = rl_alloc(COPY_CHUNK);
+	result = rl_image_runs(image, inode, subject, copy_run, &c, err);
+	if (!result)
+		result = put_zeros(&c, inode->size);
+	if (!result && c.seekable && ftruncate(fd, start + (off_t)inode->size))
+		result = rl_fail_errno(err, subject, "write", errno);
+	free(c.chunk);
+	return result;
+}

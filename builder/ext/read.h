@@ -1,0 +1,97 @@
+/*
+ * Reading an ext2/ext3/ext4 image: names, inodes, contents. Opens read-only, takes no lock, never
+ * writes. The image is hostile: every field is checked before it is used, and what is broken is an
+ * error that names it.
+ */
+#ifndef RL_EXT_READ_H
+#define RL_EXT_READ_H
+
+#include "base/error.h"
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct rl_image;
+
+/* An inode of an image. Times as in the tree: seconds since 1970, nanoseconds. */
+struct rl_image_inode {
+	uint32_t number;
+	uint32_t mode; /* S_IFMT and 07777 */
+	uint32_t links;
+	uint32_t uid, gid;
+	uint64_t size;	 /* bytes */
+	uint64_t blocks; /* of 512 bytes */
+	int64_t atime, mtime, ctime;
+	uint32_t atime_nsec, mtime_nsec, ctime_nsec;
+	uint32_t major, minor; /* devices */
+	uint32_t flags;	       /* i_flags */
+	uint32_t raw_block[15];
+};
+
+/* What `info` tells. */
+struct rl_image_info {
+	char label[17], uuid[37], last_mounted[65];
+	uint64_t file_size;
+	uint32_t block_size, inode_size, groups;
+	uint64_t blocks, free_blocks, reserved_blocks;
+	uint32_t inodes, free_inodes;
+	bool clean, has_errors, needs_recovery; /* state: cleanly unmounted; errors seen; journal to replay */
+	uint64_t journal_size;			/* bytes, 0: none */
+	int64_t made, mounted, written;		/* times; 0: never */
+	uint32_t mounts;
+	const char *type; /* "ext2", "ext3", "ext4": by its features */
+	char *features;	  /* names with spaces between; the caller frees it */
+};
+
+/* Opens an image. A file that is none is an error. */
+int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err);
+void rl_image_close(struct rl_image *image);
+const char *rl_image_path(const struct rl_image *image);
+/* The pid of a process that has the image locked for writing, as a running guest has; 0: none. */
+pid_t rl_image_writer(const struct rl_image *image);
+
+void rl_image_info(const struct rl_image *image, struct rl_image_info *info);
+
+int rl_image_inode(struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err);
+
+/*
+ * The inode at a path, which is absolute in the image; "." and ".." and symlinks on the way are
+ * followed inside it, at most 40. follow tells whether a symlink at the end is too.
+ */
+int rl_image_find(struct rl_image *image, const char *path, bool follow, struct rl_image_inode *inode,
+	struct rl_error *err);
+
+struct rl_image_entry {
+	const char *name; /* NUL-terminated; may hold any byte but NUL */
+	size_t size;
+	uint32_t number;
+};
+
+/*
+ * Calls visit for every entry of a directory, "." and ".." included, in the order on the disk. An
+ * entry that is broken is left out, told through err, and makes the result -1 in the end; what visit
+ * returns other than 0 ends the walk and is returned. subject names the directory in errors.
+ */
+int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, const char *subject,
+	int (*visit)(const struct rl_image_entry *entry, void *context), void *context, struct rl_error *err);
+
+/* A symlink's target, appended to buf. */
+int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	struct rl_buf *buf, struct rl_error *err);
+
+/*
+ * A run of a file's bytes that lie together in the image. Called in order; runs that are left out
+ * are holes, or were allocated and never written. offset and length are bytes of the file, place is
+ * where they are in the image file.
+ */
+typedef int rl_image_run(uint64_t offset, uint64_t length, uint64_t place, void *context);
+int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	rl_image_run *run, void *context, struct rl_error *err);
+
+/* Writes a regular file's bytes to a descriptor; holes as zeros, or left out where it can seek. */
+int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, const char *subject, int fd,
+	struct rl_error *err);
+
+#endif

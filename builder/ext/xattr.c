@@ -1,0 +1,240 @@
+/*
+ * Extended attributes: as many as fit behind the inode's fixed fields, the rest in a block. On-disk
+ * form: the kernel's fs/ext4/xattr.h; that of POSIX ACLs: fs/ext4/acl.h.
+ */
+#include "ext/ext-internal.h"
+#include "ext/le.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRY_SIZE  16 /* struct ext2_ext_attr_entry */
+#define HEADER_SIZE 32 /* struct ext2_ext_attr_header */
+#define END_SIZE    4  /* four zero bytes end the entries */
+
+static const struct {
+	uint8_t index;
+	bool whole; /* the name has no rest behind the prefix */
+	const char *prefix;
+} prefixes[] = {
+	{1, false, "user."},
+	{2, true, "system.posix_acl_access"},
+	{3, true, "system.posix_acl_default"},
+	{4, false, "trusted."},
+	{6, false, "security."},
+	{7, false, "system."},
+};
+
+struct attr {
+	uint8_t index;
+	const char *name; /* behind the prefix */
+	uint32_t name_size;
+	const uint8_t *value;
+	uint32_t size;
+	uint8_t *converted; /* owned value, or NULL */
+	bool in_inode;
+};
+
+struct attrs {
+	struct attr *items;
+	size_t count, room;
+};
+
+static uint32_t round4(uint32_t n)
+{
+	return (n + 3) & ~3u;
+}
+
+static uint32_t attr_size(const struct attr *a)
+{
+	return ENTRY_SIZE + round4(a->name_size) + round4(a->size);
+}
+
+/*
+ * From the form of getxattr() (version 2; tag, permissions, id: 8 bytes each) to the disk's (version
+ * 1; only named users and groups have an id). NULL if it is no ACL.
+ */
+static uint8_t *convert_acl(const uint8_t *value, uint32_t size, uint32_t *converted_size)
+{
+	const uint32_t named_user = 0x02, named_group = 0x08;
+	uint8_t *out, *at;
+
+	if (size < 4 || (size - 4) % 8 || rl_get_le32(value) != 2)
+		return NULL;
+	at = out = rl_alloc(size);
+	rl_put_le32(at, 1);
+	at += 4;
+	for (uint32_t i = 4; i < size; i += 8) {
+		uint16_t tag = rl_get_le16(value + i);
+
+		memcpy(at, value + i, 4);
+		at += 4;
+		if (tag == named_user || tag == named_group) {
+			memcpy(at, value + i + 4, 4);
+			at += 4;
+		}
+	}
+	*converted_size = (uint32_t)(at - out);
+	return out;
+}
+
+static int by_disk_order(const void *a, const void *b)
+{
+	const struct attr *x = a, *y = b;
+
+	if (x->index != y->index)
+		return x->index < y->index ? -1 : 1;
+	if (x->name_size != y->name_size)
+		return x->name_size < y->name_size ? -1 : 1;
+	return memcmp(x->name, y->name, x->name_size);
+}
+
+static void attrs_free(struct attrs *attrs)
+{
+	for (size_t i = 0; i < attrs->count; i++)
+		free(attrs->items[i].converted);
+	free(attrs->items);
+}
+
+static int add_attr(struct attrs *attrs, const struct rl_xattr *x, struct rl_error *err)
+{
+	struct attr a = {.value = x->value, .size = x->size};
+
+	for (size_t i = 0; i < RL_COUNT(prefixes) && !a.index; i++) {
+		size_t n = strlen(prefixes[i].prefix);
+
+		if (strncmp(x->name, prefixes[i].prefix, n) != 0 || (prefixes[i].whole != !x->name[n]))
+			continue;
+		a.index = prefixes[i].index;
+		a.name = x->name + n;
+		a.name_size = (uint32_t)strlen(a.name);
+	}
+	if (!a.index)
+		return rl_fail(err, x->name, "store xattr", "ext4 has no such namespace");
+	if (a.name_size > 255)
+		return rl_fail(err, x->name, "store xattr", "its name is longer than 255 bytes");
+	if (a.index == 2 || a.index == 3) {
+		a.value = a.converted = convert_acl(x->value, x->size, &a.size);
+		if (!a.converted)
+			return rl_fail(err, x->name, "store xattr", "it is not a POSIX ACL of version 2");
+	}
+	RL_GROW(attrs->items, attrs->count, attrs->room);
+	attrs->items[attrs->count++] = a;
+	return 0;
+}
+
+/* The room for attributes in the inode itself, the 4-byte magic taken off. */
+static uint32_t inode_room(const struct rl_plan *plan)
+{
+	uint32_t used = sizeof(struct ext2_inode_large) + 4;
+
+	return plan->inode_size > used ? plan->inode_size - used : 0;
+}
+
+/* Collects, sorts, and decides which are in the inode. *block is what the block needs, 0 for no block. */
+static int collect(const struct rl_plan *plan, const struct rl_inode *inode, struct attrs *attrs, uint32_t *block,
+	struct rl_error *err)
+{
+	uint32_t left = inode_room(plan);
+
+	*attrs = (struct attrs){.items = NULL};
+	*block = 0;
+	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next)
+		if (add_attr(attrs, x, err))
+			return -1;
+	if (attrs->count)
+		qsort(attrs->items, attrs->count, sizeof(*attrs->items), by_disk_order);
+	left = left > END_SIZE ? left - END_SIZE : 0;
+	for (size_t i = 0; i < attrs->count; i++) {
+		uint32_t size = attr_size(&attrs->items[i]);
+
+		attrs->items[i].in_inode = size <= left;
+		if (size <= left)
+			left -= size;
+		else
+			*block += size + (*block ? 0 : HEADER_SIZE + END_SIZE);
+	}
+	return 0;
+}
+
+int rl_xattr_plan(const struct rl_plan *plan, const struct rl_inode *inode, bool *block, struct rl_error *err)
+{
+	struct attrs attrs;
+	uint32_t size;
+	int result = collect(plan, inode, &attrs, &size, err);
+
+	*block = size > 0;
+	if (!result && size > plan->options.block_size)
+		result = rl_fail(err, plan->subject, "plan", "extended attributes of %u bytes do not fit into one block",
+			size);
+	attrs_free(&attrs);
+	return result;
+}
+
+/*
+ * Puts the entries at `at` and their values at the end of the space; offsets count from `base`.
+ * Entries in a block carry a hash, those in an inode do not.
+ */
+static uint8_t *put_attrs(
+	const struct attrs *attrs, bool in_inode, uint8_t *at, const uint8_t *base, uint8_t *end, bool hashes)
+{
+	for (size_t i = 0; i < attrs->count; i++) {
+		const struct attr *a = &attrs->items[i];
+		struct ext2_ext_attr_entry *entry = (struct ext2_ext_attr_entry *)at;
+
+		if (a->in_inode != in_inode)
+			continue;
+		end -= round4(a->size);
+		if (a->size)
+			memcpy(end, a->value, a->size);
+		entry->e_name_len = (uint8_t)a->name_size;
+		entry->e_name_index = a->index;
+		rl_put_le16(&entry->e_value_offs, a->size ? (uint16_t)(end - base) : 0);
+		rl_put_le32(&entry->e_value_size, a->size);
+		memcpy(at + ENTRY_SIZE, a->name, a->name_size);
+		if (hashes)
+			rl_put_le32(&entry->e_hash, ext2fs_ext_attr_hash_entry(entry, end));
+		at += ENTRY_SIZE + round4(a->name_size);
+	}
+	return at;
+}
+
+void rl_xattr_inode(const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *space, size_t room)
+{
+	struct attrs attrs;
+	uint32_t size;
+
+	if (!inode->xattrs)
+		return;
+	if (!collect(plan, inode, &attrs, &size, NULL) && attrs.count && inode_room(plan)) {
+		bool any = false;
+
+		for (size_t i = 0; i < attrs.count; i++)
+			any = any || attrs.items[i].in_inode;
+		if (any) {
+			rl_put_le32(space, EXT2_EXT_ATTR_MAGIC);
+			put_attrs(&attrs, true, space + 4, space + 4, space + room, false);
+		}
+	}
+	attrs_free(&attrs);
+}
+
+void rl_xattr_block(const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *block)
+{
+	struct ext2_ext_attr_header *header = (struct ext2_ext_attr_header *)block;
+	struct attrs attrs;
+	uint32_t size;
+
+	memset(block, 0, plan->options.block_size);
+	rl_put_le32(&header->h_magic, EXT2_EXT_ATTR_MAGIC);
+	rl_put_le32(&header->h_blocks, 1);
+	if (!collect(plan, inode, &attrs, &size, NULL)) {
+		uint8_t *end = put_attrs(
+			&attrs, false, block + HEADER_SIZE, block, block + plan->options.block_size, true);
+
+		ext2fs_ext_attr_block_rehash(header, (struct ext2_ext_attr_entry *)end);
+	}
+	attrs_free(&attrs);
+}
