@@ -106,7 +106,10 @@ static int close_file(struct worker *w)
 	int result = 0;
 
 	if (w->open_index != UINT32_MAX) {
-		result = rl_content_verify(w->copy->plan->inodes[w->open_index].inode, &w->bytes, &w->err);
+		const struct rl_inode *inode = w->copy->plan->inodes[w->open_index].inode;
+
+		if (S_ISREG(inode->mode))
+			result = rl_content_verify(inode, &w->bytes, &w->err);
 		rl_content_close(&w->bytes);
 		w->open_index = UINT32_MAX;
 	}

@@ -43,7 +43,8 @@ static void set_superblock(struct rl_plan *plan)
 	ext2fs_init_csum_seed(plan->fs);
 }
 
-int rl_geometry_make(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, struct rl_error *err)
+/* ext2fs_initialize() and the tables. 1: so many blocks cannot hold them. */
+static int initialize(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, struct rl_error *err)
 {
 	struct ext2_super_block param;
 	errcode_t code;
@@ -80,6 +81,20 @@ int rl_geometry_make(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, str
 		return 1;
 	}
 	return code ? rl_fail_ext(err, plan->subject, "plan", code) : 0;
+}
+
+int rl_geometry_make(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, struct rl_error *err)
+{
+	uint64_t asked = inodes;
+
+	/* It rounds the inodes of a group down to a multiple of 8, and so may give fewer than asked. */
+	for (;;) {
+		int result = initialize(plan, blocks, asked, err);
+
+		if (result || plan->fs->super->s_inodes_count >= inodes)
+			return result;
+		asked += 8 * (uint64_t)plan->fs->group_desc_count;
+	}
 }
 
 uint64_t rl_geometry_next_group(const struct rl_plan *plan)
