@@ -1,0 +1,227 @@
+#include "cmd/cmd.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "machine/machine.h"
+#include "uml/uml.h"
+
+#include <stdio.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATUS_TIMEOUT 124 /* as timeout(1) */
+#define STATUS_PANIC   125
+#define STATUS_SIGNAL  128 /* and the signal's number, as the shell has it */
+
+enum { OPT_KERNEL = 256, OPT_MEM, OPT_DISK, OPT_TIMEOUT, OPT_APPEND };
+
+static const struct rl_option options[] = {
+	{OPT_KERNEL, "kernel", "FILE", "a UML kernel (linux.uml)"},
+	{OPT_MEM, "mem", "SIZE", "the guest's memory (128M)"},
+	{OPT_DISK, "disk", "IMAGE[,ro]", "a further disk: ubdb, ubdc, ... behind the recipe's own"},
+	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
+	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
+	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
+	{0, NULL, NULL, NULL},
+};
+
+struct machine {
+	struct rl_guest guest;
+	const char *target, *folder;
+	bool has_timeout;
+	struct rl_guest_disk *disks;
+	size_t disk_count, disk_room;
+	struct rl_list append, extra; /* words; --disk values */
+	struct rl_list paths;	      /* owned by us, pointed to by disks */
+	struct rl_image_recipe recipe;
+	bool has_command;
+};
+
+static void add_words(struct rl_list *list, const char *text)
+{
+	while (*(text += strspn(text, " \t"))) {
+		size_t n = strcspn(text, " \t");
+		char *word = rl_strndup(text, n);
+
+		rl_list_add(list, word);
+		free(word);
+		text += n;
+	}
+}
+
+static int parse(struct rl_cmd *cmd, struct machine *m)
+{
+	int id;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE) {
+		if (id == OPT_KERNEL)
+			m->guest.kernel = cmd->value;
+		else if (id == OPT_MEM) {
+			if (!rl_parse_size(cmd->value, &m->guest.memory) || !m->guest.memory)
+				return rl_cmd_usage(cmd, "--mem takes a size such as 256M, not '%s'", cmd->value);
+		} else if (id == OPT_DISK)
+			rl_list_add(&m->extra, cmd->value);
+		else if (id == OPT_TIMEOUT) {
+			if (!rl_parse_seconds(cmd->value, &m->guest.seconds))
+				return rl_cmd_usage(cmd, "--timeout takes a time such as 90, not '%s'", cmd->value);
+			m->has_timeout = true;
+		} else if (id == OPT_APPEND)
+			add_words(&m->append, cmd->value);
+		else if (id == 'o')
+			m->folder = cmd->value;
+		else if (!m->target)
+			m->target = cmd->value;
+		else
+			m->has_command = true;
+	}
+	if (id != RL_CMD_USAGE && !m->target)
+		return rl_cmd_usage(cmd, "which recipe or image?");
+	return id == RL_CMD_USAGE ? -1 : 0;
+}
+
+static void add_disk(struct machine *m, const char *path, bool read_only)
+{
+	rl_list_add(&m->paths, path);
+	RL_GROW(m->disks, m->disk_count, m->disk_room);
+	m->disks[m->disk_count++] = (struct rl_guest_disk){m->paths.items[m->paths.count - 1], read_only};
+}
+
+/* The disks and settings of a recipe; what the command line says wins, and its words come last. */
+static int take_recipe(struct rl_cmd *cmd, struct machine *m)
+{
+	struct rl_recipe_roots roots = {.folders = {.items = NULL}};
+	const struct rl_run_recipe *run = &m->recipe.run;
+	char *folder = NULL;
+	int result;
+
+	rl_recipe_roots_find(&roots);
+	result = rl_image_recipe_load(&roots, m->target, &m->recipe, &cmd->err);
+	rl_recipe_roots_free(&roots);
+	if (result)
+		return -1;
+	m->guest.name = m->recipe.name;
+	if (!m->folder)
+		m->folder = folder = rl_printf("out/%s", m->recipe.name);
+	for (size_t i = 0; !result && i < m->recipe.disk_count; i++) {
+		char *path = rl_machine_disk_path(m->folder, &m->recipe.disks[i]);
+
+		if (access(path, F_OK))
+			result = rl_fail(&cmd->err, path, "open", "it is not there: build it first (rootlet build %s)",
+				m->target);
+		add_disk(m, path, false);
+		free(path);
+	}
+	if (folder)
+		m->folder = NULL;
+	free(folder);
+	if (!m->guest.kernel && run->kernel[0])
+		m->guest.kernel = run->kernel;
+	if (!m->guest.memory)
+		m->guest.memory = run->mem;
+	if (!m->has_timeout)
+		m->guest.seconds = run->timeout;
+	return result;
+}
+
+static bool is_image(const char *target)
+{
+	size_t size = strlen(target);
+	struct stat st;
+
+	return (size < 5 || strcmp(target + size - 5, ".conf") != 0) && stat(target, &st) == 0 &&
+	       (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+}
+
+static void add_extra_disks(struct machine *m)
+{
+	for (size_t i = 0; i < m->extra.count; i++) {
+		char *path = rl_strdup(m->extra.items[i]);
+		size_t size = strlen(path);
+		bool read_only = size > 3 && !strcmp(path + size - 3, ",ro");
+
+		if (read_only)
+			path[size - 3] = '\0';
+		add_disk(m, path, read_only);
+		free(path);
+	}
+}
+
+static void say_how_to_leave(void *context)
+{
+	rl_cmd_note(context, "Ctrl-A x ends the guest");
+}
+
+static int boot(struct rl_cmd *cmd, struct machine *m)
+{
+	struct rl_guest_result result = {.status = 0};
+	struct rl_list words = {.items = NULL};
+	int status = RL_EXIT_DONE;
+
+	for (size_t i = 0; m->recipe.name && i < m->recipe.run.append.count; i++)
+		rl_list_add(&words, m->recipe.run.append.items[i]);
+	for (size_t i = 0; i < m->append.count; i++)
+		rl_list_add(&words, m->append.items[i]);
+	m->guest.disks = m->disks;
+	m->guest.disk_count = m->disk_count;
+	m->guest.append = (const char *const *)words.items;
+	m->guest.append_count = words.count;
+	m->guest.on_terminal = say_how_to_leave;
+	m->guest.context = cmd;
+	if (rl_guest_run(&m->guest, &result, &cmd->err))
+		status = rl_cmd_failed(cmd);
+	else if (result.end == RL_GUEST_OFF)
+		status = result.status;
+	else if (result.end == RL_GUEST_PANIC) {
+		rl_fail(&cmd->err, m->target, "run", "%s", result.reason ? result.reason : "the kernel crashed");
+		rl_cmd_failed(cmd);
+		status = STATUS_PANIC;
+	} else if (result.end == RL_GUEST_TIMEOUT) {
+		rl_fail(&cmd->err, m->target, "run", "still running after %llu s: ended",
+			(unsigned long long)m->guest.seconds);
+		rl_cmd_failed(cmd);
+		status = STATUS_TIMEOUT;
+	} else if (result.end == RL_GUEST_SIGNAL) {
+		rl_fail(&cmd->err, m->target, "run", "ended by SIG%s", sigabbrev_np(result.status));
+		rl_cmd_failed(cmd);
+		status = STATUS_SIGNAL + result.status;
+	} else {
+		rl_cmd_note(cmd, "%s: ended from the terminal, without a shutdown", m->target);
+	}
+	free(result.reason);
+	rl_list_free(&words);
+	return status;
+}
+
+static int run(struct rl_cmd *cmd)
+{
+	struct machine m = {.target = NULL};
+	int result = parse(cmd, &m), status;
+
+	if (!result && m.has_command)
+		result = rl_fail(&cmd->err, m.target, "run", "running a command in the guest is not supported yet");
+	if (!result && is_image(m.target))
+		add_disk(&m, m.target, false);
+	else if (!result)
+		result = take_recipe(cmd, &m);
+	if (!result)
+		add_extra_disks(&m);
+	status = result ? rl_cmd_failed(cmd) : boot(cmd, &m);
+	if (m.recipe.name)
+		rl_image_recipe_free(&m.recipe);
+	rl_list_free(&m.append);
+	rl_list_free(&m.extra);
+	rl_list_free(&m.paths);
+	free(m.disks);
+	return status;
+}
+
+const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE", "boot a recipe's disks, or an image",
+	"The first disk is the root, /dev/ubda. On a terminal the guest has it: Ctrl-A x ends the guest.\n"
+	"Otherwise its console goes to standard output.\n\n"
+	"Exit status: the guest's (what it wrote to /proc/exitcode, else 0); 1 it was not started; 124 its\n"
+	"time ran out; 125 its kernel panicked; 130, 143 ended by SIGINT, SIGTERM.\n\n"
+	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n",
+	options};

@@ -1,0 +1,225 @@
+#include "machine/machine-internal.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "ext/plan.h"
+#include "source/directory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int rl_machine_time(int64_t *time, struct rl_error *err)
+{
+	const char *text = getenv("SOURCE_DATE_EPOCH");
+	uint64_t seconds = RL_EPOCH_TIME;
+
+	if (text && *text && !rl_parse_u64(text, UINT32_MAX, &seconds))
+		return rl_fail(err, "SOURCE_DATE_EPOCH", "read", "not a number of seconds: '%s'", text);
+	*time = (int64_t)seconds;
+	return 0;
+}
+
+/* A host folder's files, with modes and times that do not depend on whose folder it is. */
+static int put_folder(struct rl_tree *tree, const char *folder, int64_t time, struct rl_error *err)
+{
+	struct rl_directory_options options = {.normalise = true, .max_time = time, .set_time = true};
+
+	return rl_source_directory(tree, tree->root, folder, &options, err);
+}
+
+static int fail_at(struct rl_error *err, const struct rl_path_rule *rule, const char *action, const char *reason)
+{
+	char *place = rl_printf("%s:%u", rule->file, rule->line);
+
+	rl_fail(err, place, action, "%s", reason);
+	free(place);
+	return -1;
+}
+
+static uint32_t type_bits(enum rl_path_type type)
+{
+	static const uint32_t bits[] = {
+		[RL_PATH_FILE] = S_IFREG,
+		[RL_PATH_DIR] = S_IFDIR,
+		[RL_PATH_SYMLINK] = S_IFLNK,
+		[RL_PATH_CHAR] = S_IFCHR,
+		[RL_PATH_BLOCK] = S_IFBLK,
+		[RL_PATH_FIFO] = S_IFIFO,
+	};
+
+	return bits[type];
+}
+
+static uint32_t default_mode(enum rl_path_type type)
+{
+	return type == RL_PATH_DIR ? 0755 : type == RL_PATH_SYMLINK ? 0777 : 0644;
+}
+
+static int fill_path(struct rl_tree *tree, const struct rl_path_rule *rule, struct rl_inode *inode, int64_t time,
+	struct rl_error *err)
+{
+	switch (rule->type) {
+	case RL_PATH_FILE:
+		if (rule->source) {
+			if (rl_source_file(tree, inode, rule->source, err))
+				return -1;
+			inode->mtime = time;
+			return 0;
+		}
+		rl_tree_set_memory(tree, inode, rule->content ? rule->content : "",
+			rule->content ? strlen(rule->content) : 0);
+		return 0;
+	case RL_PATH_SYMLINK:
+		return rl_tree_set_target(tree, inode, rule->target, strlen(rule->target), err);
+	case RL_PATH_CHAR:
+	case RL_PATH_BLOCK:
+		inode->device.major = rule->major;
+		inode->device.minor = rule->minor;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int put_path(struct rl_tree *tree, const struct rl_path_rule *rule, int64_t time, struct rl_error *err)
+{
+	struct rl_node *node = rl_tree_find(tree, rule->path);
+
+	if (rule->type == RL_PATH_REMOVE) {
+		if (!node || !node->parent)
+			return fail_at(err, rule, "remove", "there is no such path in the image");
+		rl_tree_remove(tree, node);
+		return 0;
+	}
+	if (rule->type == RL_PATH_CHANGE) {
+		if (!node)
+			return fail_at(err, rule, "change", "there is no such path in the image");
+	} else {
+		struct rl_error why = RL_ERROR_NONE;
+		uint32_t mode = type_bits(rule->type) | default_mode(rule->type);
+		int result = rl_tree_put_path(tree, rule->path, mode, time, &node, &why);
+
+		if (!result)
+			result = fill_path(tree, rule, node->inode, time, &why);
+		if (result)
+			fail_at(err, rule, "add", why.reason);
+		rl_error_clear(&why);
+		if (result)
+			return -1;
+	}
+	if (rule->has_mode && !S_ISLNK(node->inode->mode))
+		node->inode->mode = (node->inode->mode & S_IFMT) | rule->mode;
+	if (rule->has_owner) {
+		node->inode->uid = rule->uid;
+		node->inode->gid = rule->gid;
+	}
+	return 0;
+}
+
+static int put_paths(struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+{
+	for (size_t i = 0; i < recipe->path_count; i++)
+		if (put_path(tree, &recipe->paths[i], time, err))
+			return -1;
+	return 0;
+}
+
+static int put_skeletons(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
+	struct rl_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (skeletons[i].folder && put_folder(tree, skeletons[i].folder, time, err))
+			return -1;
+		if (skeletons[i].conf && put_paths(tree, &skeletons[i].paths, time, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* The mount points of the disks and of further fstab lines. */
+static int put_mount_points(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+{
+	struct rl_node *node;
+
+	for (size_t i = 0; i < recipe->disk_count; i++)
+		if (recipe->disks[i].mount[0] && rl_tree_make_dirs(tree, recipe->disks[i].mount, time, &node, err))
+			return -1;
+	for (size_t i = 0; i < recipe->fstab_count; i++)
+		if (recipe->fstab[i].mount[0] == '/' &&
+			rl_tree_make_dirs(tree, recipe->fstab[i].mount, time, &node, err))
+			return -1;
+	return 0;
+}
+
+/* Lines for the disks in the order of UML's devices, then the recipe's own. */
+static int put_fstab(struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+{
+	struct rl_buf text = RL_BUF_NONE;
+	struct rl_node *node;
+
+	for (size_t i = 0; i < recipe->disk_count; i++) {
+		const struct rl_disk_recipe *d = &recipe->disks[i];
+
+		if (d->mount[0])
+			rl_buf_printf(&text, "/dev/ubd%c %s %s %s 0 0\n", (char)('a' + i), d->mount, d->fs,
+				d->options[0] ? d->options : "defaults");
+	}
+	for (size_t i = 0; i < recipe->fstab_count; i++) {
+		const struct rl_fstab_line *l = &recipe->fstab[i];
+
+		rl_buf_printf(&text, "%s %s %s %s 0 0\n", l->device, l->mount, l->type,
+			l->options[0] ? l->options : "defaults");
+	}
+	if (rl_tree_put_path(tree, "/etc/fstab", S_IFREG | 0644, time, &node, err)) {
+		rl_buf_free(&text);
+		return -1;
+	}
+	rl_tree_set_memory(tree, node->inode, text.data ? text.data : "", text.size);
+	rl_buf_free(&text);
+	return 0;
+}
+
+static int put_hostname(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+{
+	struct rl_node *node;
+	char *text;
+
+	if (!recipe->hostname[0])
+		return 0;
+	if (rl_tree_put_path(tree, "/etc/hostname", S_IFREG | 0644, time, &node, err))
+		return -1;
+	text = rl_printf("%s\n", recipe->hostname);
+	rl_tree_set_memory(tree, node->inode, text, strlen(text));
+	free(text);
+	return 0;
+}
+
+static void set_root(struct rl_tree *tree, int64_t time)
+{
+	tree->root->inode->mode = S_IFDIR | 0755;
+	tree->root->inode->mtime = time;
+}
+
+int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
+	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
+	struct rl_error *err)
+{
+	set_root(tree, time);
+	for (size_t i = 0; i < product_count; i++)
+		if (put_folder(tree, products[i], time, err))
+			return -1;
+	if (put_skeletons(tree, skeletons, skeleton_count, time, err) || put_mount_points(tree, recipe, time, err) ||
+		put_hostname(tree, recipe, time, err) || put_fstab(tree, recipe, time, err) ||
+		rl_compose_accounts(tree, recipe, time, err))
+		return -1;
+	return put_paths(tree, recipe, time, err);
+}
+
+int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
+	struct rl_error *err)
+{
+	set_root(tree, time);
+	return put_skeletons(tree, skeletons, count, time, err);
+}

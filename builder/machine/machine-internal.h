@@ -1,0 +1,54 @@
+/* What the files of machine/ share. */
+#ifndef RL_MACHINE_INTERNAL_H
+#define RL_MACHINE_INTERNAL_H
+
+#include "machine/machine.h"
+
+#include "base/hash.h"
+#include "tree/tree.h"
+
+/* A disk's skeletons with their own path sections, loaded once. */
+struct rl_skeleton {
+	char *folder;		     /* the file tree, or NULL: there are only paths */
+	char *conf;		     /* NAME.conf beside it, or NULL */
+	struct rl_image_recipe paths; /* of conf */
+};
+
+int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file, const struct rl_list *names,
+	struct rl_skeleton **skeletons, struct rl_error *err);
+void rl_skeletons_free(struct rl_skeleton *skeletons, size_t count);
+/* Adds all that is in them to a key: names, types, contents, the owner's right to execute. */
+int rl_skeletons_hash(
+	struct rl_hash *hash, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err);
+
+/* ---- compose.c: the trees ---- */
+
+/* Everything in an image gets this time. */
+int rl_machine_time(int64_t *time, struct rl_error *err);
+
+/* The root disk's tree: products (host folders), skeletons, accounts, fstab, the recipe's paths. */
+int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
+	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
+	struct rl_error *err);
+/* Another disk's: skeletons alone. */
+int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
+	struct rl_error *err);
+
+/* ---- accounts.c: /etc/passwd, shadow, group, and home folders ---- */
+int rl_compose_accounts(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err);
+
+/* ---- stamp.c: what the images in a folder were made from ---- */
+
+struct rl_stamp; /* of FOLDER/build.json */
+
+struct rl_stamp *rl_stamp_load(const char *folder);
+void rl_stamp_free(struct rl_stamp *stamp);
+/* Whether the disk's image was made with that key, and is still there. */
+bool rl_stamp_fits(const struct rl_stamp *stamp, const char *disk_path, const char *key);
+/* Whether the image was written to since it was made, or was not made here. */
+bool rl_stamp_touched(const struct rl_stamp *stamp, const char *disk_path);
+/* Notes the image as it is now, and publishes the stamp. */
+int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *key, struct rl_error *err);
+
+#endif

@@ -1,0 +1,116 @@
+#include "machine/machine-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "source/directory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file, const struct rl_list *names,
+	struct rl_skeleton **skeletons, struct rl_error *err)
+{
+	struct rl_skeleton *s = rl_calloc(names->count, sizeof(*s));
+
+	*skeletons = s;
+	for (size_t i = 0; i < names->count; i++, s++) {
+		char *folder = rl_printf("skeleton/%s", names->items[i]);
+		char *conf = rl_printf("skeleton/%s.conf", names->items[i]);
+
+		s->folder = rl_recipe_roots_lookup(roots, folder);
+		s->conf = rl_recipe_roots_lookup(roots, conf);
+		free(folder);
+		free(conf);
+		if (!s->folder && !s->conf)
+			return rl_fail(err, recipe_file, "read skeleton", "there is no skeleton/%s and no skeleton/%s.conf",
+				names->items[i], names->items[i]);
+		if (s->conf && rl_skeleton_recipe_load(s->conf, &s->paths, err))
+			return -1;
+	}
+	return 0;
+}
+
+void rl_skeletons_free(struct rl_skeleton *skeletons, size_t count)
+{
+	for (size_t i = 0; skeletons && i < count; i++) {
+		free(skeletons[i].folder);
+		if (skeletons[i].conf)
+			rl_image_recipe_free(&skeletons[i].paths);
+		free(skeletons[i].conf);
+	}
+	free(skeletons);
+}
+
+struct hashing {
+	struct rl_hash *hash;
+	struct rl_error *err;
+};
+
+static int hash_node(struct rl_node *node, void *context)
+{
+	struct hashing *h = context;
+	const struct rl_inode *inode = node->inode;
+	struct rl_bytes bytes = {.fd = -1};
+	char *path = rl_node_path(node), *content;
+	int result = 0;
+
+	rl_hash_string(h->hash, "path", path);
+	free(path);
+	rl_hash_u64(h->hash, "mode", inode->mode);
+	if (S_ISLNK(inode->mode))
+		rl_hash_string(h->hash, "target", inode->target);
+	if (!S_ISREG(inode->mode))
+		return 0;
+	if (rl_content_open(inode, &bytes, h->err))
+		return -1;
+	content = rl_alloc((size_t)inode->size);
+	if (bytes.fd >= 0 && rl_pread_all(bytes.fd, content, (size_t)inode->size, bytes.offset))
+		result = rl_content_verify(inode, &bytes, h->err);
+	else
+		rl_hash_part(h->hash, "content", content, (size_t)inode->size);
+	free(content);
+	rl_content_close(&bytes);
+	return result;
+}
+
+static int hash_folder(struct rl_hash *hash, const char *folder, struct rl_error *err)
+{
+	struct rl_directory_options options = {.normalise = true, .set_time = true};
+	struct rl_tree *tree = rl_tree_new();
+	struct hashing h = {hash, err};
+	int result = rl_source_directory(tree, tree->root, folder, &options, err);
+
+	rl_tree_sort(tree);
+	if (!result)
+		result = rl_tree_walk(tree->root, hash_node, &h);
+	rl_tree_free(tree);
+	return result;
+}
+
+static int hash_file(struct rl_hash *hash, const char *name, const char *path, struct rl_error *err)
+{
+	char hex[RL_SHA256_HEX];
+
+	if (rl_hash_file(path, hex, err))
+		return -1;
+	rl_hash_string(hash, name, hex);
+	return 0;
+}
+
+int rl_skeletons_hash(struct rl_hash *hash, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct rl_skeleton *s = &skeletons[i];
+
+		rl_hash_u64(hash, "skeleton", i);
+		if (s->folder && hash_folder(hash, s->folder, err))
+			return -1;
+		if (s->conf && hash_file(hash, "conf", s->conf, err))
+			return -1;
+		for (size_t k = 0; s->conf && k < s->paths.path_count; k++)
+			if (s->paths.paths[k].source && hash_file(hash, "source", s->paths.paths[k].source, err))
+				return -1;
+	}
+	return 0;
+}
