@@ -38,7 +38,7 @@ bool rl_parse_size(const char *s, uint64_t *value)
 	if (!parse_digits(&s, 10, &v))
 		return false;
 	if (*s) {
-		const char *unit = strchr(units, *s & ~0x20);
+		const char *unit = memchr(units, *s & ~0x20, sizeof(units) - 1);
 
 		if (!unit || s[1])
 			return false;

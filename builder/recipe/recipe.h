@@ -1,9 +1,13 @@
 /*
  * Recipes: text in libconfuse's syntax -> structs that are complete and checked. Reading a recipe
- * touches the recipe's own folder only (to check that the files that it names are there).
+ * touches the recipe's own folder only (to check that the files that it names are there); whether the
+ * packages and skeletons that it names exist is seen when they are loaded.
  *
- * Every error names FILE:LINE. Strings in the structs are never NULL unless said so: what the
- * recipe leaves out is "" or its default.
+ * Every error in a recipe names FILE:LINE. Strings in the structs are never NULL unless said so: what
+ * the recipe leaves out is "" or its default. What goes into a line of passwd, group, shadow or fstab
+ * has no character that would break the line. Paths are relative where the root is the current folder.
+ *
+ * The load functions always set the whole struct, which is to be freed also after a failure.
  */
 #ifndef RL_RECIPE_RECIPE_H
 #define RL_RECIPE_RECIPE_H
@@ -37,36 +41,36 @@ char *rl_recipe_roots_lookup(const struct rl_recipe_roots *roots, const char *re
 
 struct rl_source_recipe {
 	unsigned line;
-	char *name;	     /* the file's name in /src, {version} replaced */
-	char *sha256;	     /* 64 hex digits, lower case; "": recorded at the first fetch (debian_binary only) */
+	char *name; /* the file's name in /src, {version} replaced */
+	char *sha256; /* 64 hex digits, lower case; "": recorded at the first fetch (debian_binary only) */
 	struct rl_list urls; /* upstream, placeholders replaced */
 	char *debian_source; /* a Debian source package with the same bytes, or "" */
-	char *debian_file;   /* the file's name in it */
+	char *debian_file; /* the file's name in it */
 	char *debian_binary; /* a Debian binary package to take the .deb of, or "" */
 };
 
 struct rl_package_recipe {
 	char *name;
 	char *folder; /* recipes/packages/NAME: build.sh and the files are here */
-	char *file;   /* recipe.conf's path, for messages */
+	char *file; /* recipe.conf's path, for messages */
 	char *summary, *version, *license, *homepage;
 	struct rl_list needs; /* packages in /deps while it is built */
-	struct rl_list files; /* files in folder that count for the result, besides recipe.conf and build.sh */
+	struct rl_list files; /* in folder: they count for the result, as recipe.conf and build.sh do */
 	struct rl_source_recipe *sources;
 	size_t source_count;
 	uint64_t time_limit; /* seconds */
-	uint64_t log_limit;  /* bytes */
+	uint64_t log_limit; /* bytes */
 };
 
-/* Reads a package recipe by name. *recipe is to be freed with rl_package_recipe_free() also after a failure. */
-int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name, struct rl_package_recipe *recipe,
-	struct rl_error *err);
+/* Reads a package recipe by name. */
+int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name,
+	struct rl_package_recipe *recipe, struct rl_error *err);
 void rl_package_recipe_free(struct rl_package_recipe *recipe);
 
 /* ---- image recipes: recipes/images/NAME.conf, and skeleton/NAME.conf (paths only) ---- */
 
 enum rl_path_type {
-	RL_PATH_CHANGE, /* no type, content, source or target: changes owner and mode of what is there */
+	RL_PATH_CHANGE, /* changes owner and mode of what is there: at least one of them is given */
 	RL_PATH_FILE,
 	RL_PATH_DIR,
 	RL_PATH_SYMLINK,
@@ -82,18 +86,24 @@ struct rl_path_rule {
 	char *path; /* absolute, in the image */
 	enum rl_path_type type;
 	bool has_mode, has_owner;
-	uint32_t mode; /* 07777 bits */
+	uint32_t mode; /* 07777 bits; never given for RL_PATH_SYMLINK */
 	uint32_t uid, gid;
 	uint32_t major, minor; /* RL_PATH_CHAR, RL_PATH_BLOCK */
-	char *content;	       /* RL_PATH_FILE: the text, or NULL if source is given */
-	char *source;	       /* RL_PATH_FILE: a path on the host (beside the recipe), or NULL */
-	char *target;	       /* RL_PATH_SYMLINK, or NULL */
+	char *content; /* RL_PATH_FILE: the text, or NULL if source is given */
+	char *source; /* RL_PATH_FILE: a path on the host (beside the recipe), or NULL */
+	char *target; /* RL_PATH_SYMLINK, or NULL */
 };
 
+/* uids differ, and so do names; "root" has uid 0. A user's gid need not have a group in the recipe. */
 struct rl_user {
 	unsigned line;
-	char *name, *home, *shell, *password, *gecos;
-	uint32_t uid, gid;
+	char *name;
+	char *home; /* default: /root for root, /home/NAME */
+	char *shell; /* default: /bin/sh */
+	char *password; /* as in shadow: a hash, "" (none is asked for), or the default "!" (locked) */
+	char *gecos;
+	uint32_t uid; /* default: the next free one from 1000 on */
+	uint32_t gid; /* default: as uid */
 };
 
 struct rl_group {
@@ -105,24 +115,26 @@ struct rl_group {
 
 struct rl_fstab_line {
 	unsigned line;
-	char *mount, *device, *type, *options;
+	char *mount; /* an absolute path, or "none" */
+	char *device, *type;
+	char *options; /* default: "defaults" */
 };
 
 struct rl_disk_recipe {
 	unsigned line;
-	char *name;    /* the output is NAME.FS */
-	char *fs;      /* "ext2", "ext3" or "ext4" */
-	char *mount;   /* mount point in the guest, "/" for the root, or "": not mounted */
-	char *options; /* of the mount */
-	char *label;
+	char *name; /* the output is NAME.FS */
+	char *fs; /* "ext2", "ext3" or "ext4" */
+	char *mount; /* mount point in the guest, "/" for the root, or "": not mounted */
+	char *options; /* of the mount; default: "defaults" */
+	char *label; /* at most 16 bytes */
 	uint64_t size; /* bytes; 0: auto */
-	uint64_t free; /* bytes that are to be available, with size auto */
-	uint64_t free_inodes;
+	uint64_t free; /* bytes that are to be available, with size auto; else 0 */
+	uint64_t free_inodes; /* likewise */
 	struct rl_list skeletons; /* trees that fill a disk which is not the root */
 };
 
 struct rl_run_recipe {
-	char *kernel; /* "" : the default */
+	char *kernel; /* "": the default */
 	uint64_t mem; /* bytes; 0: the default */
 	uint64_t timeout; /* seconds; 0: none */
 	struct rl_list append; /* words for the kernel's command line */
@@ -131,7 +143,8 @@ struct rl_run_recipe {
 struct rl_image_recipe {
 	char *name; /* the file's name without .conf */
 	char *file;
-	char *summary, *hostname;
+	char *summary;
+	char *hostname; /* default: the recipe's name */
 	struct rl_list packages, skeletons;
 	struct rl_path_rule *paths;
 	size_t path_count;
@@ -141,21 +154,22 @@ struct rl_image_recipe {
 	size_t group_count;
 	struct rl_fstab_line *fstab;
 	size_t fstab_count;
-	struct rl_disk_recipe *disks; /* in order: ubda, ubdb, ...; at least one, the first is mounted on "/" */
+	struct rl_disk_recipe *disks; /* ubda, ubdb, ...; at least one, the first is mounted on "/" */
 	size_t disk_count;
 	struct rl_run_recipe run;
 };
 
 /* Reads NAME (recipes/images/NAME.conf in the roots) or a path that ends in .conf. */
-int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name, struct rl_image_recipe *recipe,
-	struct rl_error *err);
+int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name,
+	struct rl_image_recipe *recipe, struct rl_error *err);
 void rl_image_recipe_free(struct rl_image_recipe *recipe);
 
 /* Reads a skeleton's own path sections (skeleton/NAME.conf) into a recipe that has nothing else. */
 int rl_skeleton_recipe_load(const char *file, struct rl_image_recipe *recipe, struct rl_error *err);
 
 /* The names of all image recipes (images true) or packages in the roots, sorted, each once. */
-int rl_recipe_names(const struct rl_recipe_roots *roots, bool images, struct rl_list *names, struct rl_error *err);
+int rl_recipe_names(
+	const struct rl_recipe_roots *roots, bool images, struct rl_list *names, struct rl_error *err);
 
 void rl_list_add(struct rl_list *list, const char *item);
 void rl_list_free(struct rl_list *list);

@@ -1,0 +1,314 @@
+#include "recipe/recipe-internal.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What may come next, as far as libconfuse's grammar goes. */
+enum place { AT_KEY, AFTER_KEY, AFTER_TITLE, AT_VALUE, IN_LIST, LOST };
+
+struct word {
+	const char *text;
+	size_t size;
+};
+
+struct keys {
+	struct word words[32]; /* more than any section has: then one of them is unknown */
+	size_t count;
+};
+
+struct scanner {
+	const char *file;
+	struct rl_error *err;
+	struct rl_scan *out;
+	char *next, *end;
+	unsigned line;
+	enum place place;
+	bool in_section;
+	struct word key;
+	struct keys top, section; /* seen so far */
+};
+
+static int fail(struct scanner *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int fail(struct scanner *s, const char *format, ...)
+{
+	char *subject = rl_printf("%s:%u", s->file, s->line);
+	va_list ap;
+	char *reason;
+
+	va_start(ap, format);
+	reason = rl_vprintf(format, ap);
+	va_end(ap);
+	rl_fail(s->err, subject, "read recipe", "%s", reason);
+	free(subject);
+	free(reason);
+	return -1;
+}
+
+static bool looking_at(const struct scanner *s, const char *text)
+{
+	size_t size = strlen(text);
+
+	return (size_t)(s->end - s->next) >= size && !memcmp(s->next, text, size);
+}
+
+/* Expansion happens inside libconfuse's lexer, so it must not see any. */
+static int check_expansion(struct scanner *s)
+{
+	if (!looking_at(s, "${"))
+		return 0;
+	return fail(s, "${...} would come from the environment: say {version}-style placeholders instead, "
+		       "or \\${ in double quotes for the two characters");
+}
+
+/* ---- comments ---- */
+
+/*
+ * libconfuse counts a line too many for each comment and takes none inside a list, so they become
+ * blanks; newlines stay.
+ */
+static void blank_line_comment(struct scanner *s)
+{
+	while (s->next < s->end && *s->next != '\n')
+		*s->next++ = ' ';
+}
+
+static int blank_block_comment(struct scanner *s)
+{
+	unsigned start = s->line;
+
+	s->next[0] = s->next[1] = ' ';
+	s->next += 2;
+	while (s->next < s->end && !looking_at(s, "*/")) {
+		if (*s->next == '\n')
+			s->line++;
+		else
+			*s->next = ' ';
+		s->next++;
+	}
+	if (s->next == s->end) {
+		s->line = start;
+		return fail(s, "the comment that begins here has no end");
+	}
+	s->next[0] = s->next[1] = ' ';
+	s->next += 2;
+	return 0;
+}
+
+/* ---- strings ---- */
+
+/* A number in an escape: what it makes must be a byte other than NUL. */
+static int scan_number_escape(struct scanner *s)
+{
+	bool hex = *s->next == 'x';
+	size_t size = hex;
+	unsigned value = 0;
+
+	while (s->next + size < s->end &&
+		strchr(hex ? "0123456789abcdefABCDEF" : "0123456789", s->next[size]) &&
+		size < (hex ? 3 : 4)) {
+		unsigned char c = (unsigned char)s->next[size++];
+
+		value = value * (hex ? 16 : 8) + (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+		if (!hex && c > '7')
+			value = 256;
+	}
+	if (size == (size_t)hex || size > 3 || value == 0 || value > 255)
+		return fail(s, "\\%.*s is no byte: say \\001 to \\377 or \\x01 to \\xff", (int)size, s->next);
+	s->next += size;
+	return 0;
+}
+
+/* What follows a backslash in double quotes. */
+static int scan_escape(struct scanner *s)
+{
+	if (s->next == s->end)
+		return 0;
+	if (*s->next == 'x' || (*s->next >= '0' && *s->next <= '9'))
+		return scan_number_escape(s);
+	if (!strchr("\n\\\"'$nrtbfaev", *s->next))
+		return fail(s, "\\%c means nothing in double quotes: say \\\\ for a backslash", *s->next);
+	if (*s->next == '\n')
+		s->line++;
+	s->next++;
+	return 0;
+}
+
+static int scan_string(struct scanner *s)
+{
+	unsigned start = s->line;
+	char quote = *s->next++;
+
+	while (s->next < s->end && *s->next != quote) {
+		if (check_expansion(s))
+			return -1;
+		if (*s->next == '\n')
+			s->line++;
+		if (*s->next++ != '\\')
+			continue;
+		if (quote == '"' && scan_escape(s))
+			return -1;
+		if (quote == '\'' && s->next < s->end) {
+			if (*s->next == '\n')
+				s->line++;
+			s->next++;
+		}
+	}
+	if (s->next == s->end) {
+		s->line = start;
+		return fail(s, "the string that begins here has no end");
+	}
+	s->next++;
+	return 0;
+}
+
+/* A word without quotes, cut where libconfuse cuts it. */
+static int scan_word(struct scanner *s)
+{
+	while (s->next < s->end && !strchr(" #\"'\t\n\r={}()+,*", *s->next)) {
+		if (check_expansion(s))
+			return -1;
+		if ((unsigned char)*s->next <= 0x20 || (unsigned char)*s->next >= 0x7f)
+			return fail(s, "byte 0x%02x outside of quotes", (unsigned char)*s->next);
+		s->next++;
+	}
+	return 0;
+}
+
+/* ---- structure ---- */
+
+static int check_key(struct scanner *s)
+{
+	for (size_t i = 0; i < s->key.size; i++) {
+		char c = s->key.text[i];
+
+		/* libconfuse would look for "a|b" in another section. */
+		if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-')
+			return fail(s, "'%.*s' is not a key", (int)s->key.size, s->key.text);
+	}
+	return 0;
+}
+
+static int note_value(struct scanner *s)
+{
+	struct keys *keys = s->in_section ? &s->section : &s->top;
+
+	for (size_t i = 0; i < keys->count; i++) {
+		if (keys->words[i].size == s->key.size &&
+			!memcmp(keys->words[i].text, s->key.text, s->key.size))
+			return fail(s, "'%.*s' is given twice", (int)s->key.size, s->key.text);
+	}
+	if (keys->count < RL_COUNT(keys->words))
+		keys->words[keys->count++] = s->key;
+	return 0;
+}
+
+static int note_section(struct scanner *s)
+{
+	struct rl_section_start *start;
+
+	if (s->out->count == RL_SECTIONS_MAX)
+		return fail(s, "more than %d sections", RL_SECTIONS_MAX);
+	RL_GROW(s->out->sections, s->out->count, s->out->room);
+	start = &s->out->sections[s->out->count++];
+	*start = (struct rl_section_start){.line = s->line};
+	memcpy(start->name, s->key.text,
+		s->key.size < sizeof(start->name) ? s->key.size : sizeof(start->name) - 1);
+	s->in_section = true;
+	s->section.count = 0;
+	return 0;
+}
+
+/*
+ * Follows the grammar as far as the text does; where it does not, libconfuse finds the same place and
+ * says what is wrong, so the rest is only looked at for its characters. kind is 'w' for a word, 's' for
+ * a string, else the character itself.
+ */
+static int follow(struct scanner *s, char kind, const char *text)
+{
+	bool value = kind == 'w' || kind == 's';
+
+	if (s->place == AT_KEY && kind == 'w') {
+		s->key = (struct word){text, (size_t)(s->next - text)};
+		s->place = AFTER_KEY;
+		return check_key(s);
+	}
+	if (s->place == AT_KEY && kind == 's')
+		return fail(s, "a string stands where a key should be");
+	if (s->place == AT_KEY && kind == '}' && s->in_section) {
+		s->in_section = false;
+	} else if (s->place == AFTER_KEY && kind == '=') {
+		s->place = AT_VALUE;
+		return note_value(s);
+	} else if (s->place == AFTER_KEY && value) {
+		s->place = AFTER_TITLE;
+	} else if ((s->place == AFTER_KEY || s->place == AFTER_TITLE) && kind == '{' && !s->in_section) {
+		s->place = AT_KEY;
+		return note_section(s);
+	} else if (s->place == AT_VALUE && value) {
+		s->place = AT_KEY;
+	} else if (s->place == AT_VALUE && kind == '{') {
+		s->place = IN_LIST;
+	} else if (s->place == IN_LIST && kind == '}') {
+		s->place = AT_KEY;
+	} else if (s->place != IN_LIST || (!value && kind != ',')) {
+		s->place = LOST;
+	}
+	return 0;
+}
+
+static int scan_token(struct scanner *s)
+{
+	char *start = s->next;
+	char c = *start;
+
+	if (c == '\n')
+		s->line++;
+	if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+		s->next++;
+		return 0;
+	}
+	if (c == '#' || looking_at(s, "//")) {
+		blank_line_comment(s);
+		return 0;
+	}
+	if (looking_at(s, "/*"))
+		return blank_block_comment(s);
+	if (looking_at(s, "+="))
+		return fail(s, "there is no '+=' in recipes: give the whole list at once");
+	/* libconfuse would drop it without a word. */
+	if (c == '*' || c == '+')
+		return fail(s, "'%c' outside of quotes", c);
+	if (c == '"' || c == '\'')
+		return scan_string(s) ? -1 : follow(s, 's', start);
+	if (strchr("={}(),", c)) {
+		s->next++;
+		return follow(s, c, start);
+	}
+	return scan_word(s) ? -1 : follow(s, 'w', start);
+}
+
+int rl_scan_recipe(struct rl_buf *text, const char *file, struct rl_scan *scan, struct rl_error *err)
+{
+	struct scanner s = {.file = file,
+		.err = err,
+		.out = scan,
+		.next = text->data,
+		.end = text->data + text->size,
+		.line = 1,
+		.place = AT_KEY};
+
+	while (s.next < s.end) {
+		if (scan_token(&s))
+			return -1;
+	}
+	return 0;
+}
+
+void rl_scan_free(struct rl_scan *scan)
+{
+	free(scan->sections);
+	*scan = (struct rl_scan){NULL, 0, 0};
+}
