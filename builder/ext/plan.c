@@ -534,7 +534,7 @@ static uint64_t used_inodes(const struct rl_plan *plan)
  */
 static int find_size(struct rl_plan *plan, struct rl_error *err)
 {
-	uint64_t inodes = used_inodes(plan), blocks = 16, fixed = 0;
+	uint64_t inodes = used_inodes(plan), blocks = 4, fixed = 0;
 
 	inodes += plan->options.free_inodes == UINT64_MAX ? plan->options.free / BYTES_PER_INODE
 							  : plan->options.free_inodes;

@@ -166,6 +166,8 @@ int rl_xattr_plan(const struct rl_plan *plan, const struct rl_inode *inode, bool
 	int result = collect(plan, inode, &attrs, &size, err);
 
 	*block = size > 0;
+	if (!result && attrs.count && !(plan->options.features[0] & EXT2_FEATURE_COMPAT_EXT_ATTR))
+		result = rl_fail(err, attrs.items[0].name, "store xattr", "it needs the feature ext_attr");
 	if (!result && size > plan->options.block_size)
 		result = rl_fail(err, plan->subject, "plan", "extended attributes of %u bytes do not fit into one block",
 			size);
