@@ -1,0 +1,47 @@
+#!/usr/bin/env bats
+load helper
+
+@test "every verb has a help with its usage, an unknown one is wrong usage" {
+    for verb in build pack list ls cat info run doctor; do
+        run -0 --separate-stderr rootlet $verb --help
+        [[ $output == *"usage: rootlet $verb "* ]]
+        [ -z "$stderr" ]
+        rootlet --help | grep -q "^  $verb "
+    done
+    run --separate-stderr rootlet frobnicate
+    failed 2 "unknown verb"
+    run rootlet
+    [ "$status" = 2 ]
+}
+
+@test "the version" {
+    run -0 rootlet --version
+    [[ $output =~ ^rootlet\ [0-9]+\.[0-9]+ ]]
+}
+
+@test "wrong options are wrong usage and name the option" {
+    run --separate-stderr rootlet pack --frob
+    failed 2 "unknown option --frob"
+    run --separate-stderr rootlet ls -Z x
+    failed 2 "unknown option -Z"
+    run --separate-stderr rootlet pack --size
+    failed 2 "--size needs a value"
+    run --separate-stderr rootlet info
+    failed 2 "which image?"
+    run --separate-stderr rootlet info --progress=maybe x
+    failed 2 "auto, always or never"
+}
+
+@test "output that cannot be written is an error" {
+    rootlet pack -o d.ext4
+    for command in "ls -l d.ext4" "info d.ext4" "--help" "list"; do
+        run bash -c "'$ROOTLET' $command >/dev/full"
+        [ "$status" = 1 ]
+        [[ $output == *"standard output: write: No space left"* ]]
+    done
+}
+
+@test "control characters in a file's name do not reach the terminal" {
+    run --separate-stderr rootlet info $'no\e[31msuch\nfile'
+    failed 1 'no\x1b[31msuch\nfile: open: No such file'
+}

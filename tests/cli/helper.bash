@@ -1,0 +1,43 @@
+# What the bats files share. ROOTLET is the program; each test runs in an empty folder of its own.
+ROOTLET=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
+PATH=$PATH:/usr/sbin:/sbin
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    unset SOURCE_DATE_EPOCH
+    umask 022
+}
+
+rootlet() {
+    "$ROOTLET" "$@"
+}
+
+# A skip that is an error in CI, where every tool is there.
+skip_unless() {
+    if ! eval "$1" >/dev/null 2>&1; then
+        [ -z "${CI:-}" ] || { echo "missing in CI: $2"; return 1; }
+        skip "$2"
+    fi
+}
+
+# The image is sound in e2fsck's eyes.
+fsck() {
+    e2fsck -fn "$1" >fsck.log 2>&1 || { cat fsck.log; return 1; }
+    ! grep -E 'Fix|optimi|should be|WARNING' fsck.log
+}
+
+# The last run failed with one line on stderr that has the text, and with that status.
+failed() {
+    [ "$status" = "$1" ] || { echo "status $status: $output$stderr"; return 1; }
+    case $stderr in
+        *"$2"*) ;;
+        *) echo "stderr: $stderr"; return 1 ;;
+    esac
+    [ "$1" = 2 ] || [ "$(printf '%s\n' "$stderr" | wc -l)" = 1 ] || { echo "more than a line: $stderr"; return 1; }
+}
+
+# Nothing is in the folder but these.
+only() {
+    [ "$(ls -A)" = "$(printf '%s\n' "$@" | sort)" ] || { ls -lA; return 1; }
+}

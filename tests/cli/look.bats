@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+load helper
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    mkdir -p src/etc src/dir
+    echo root:x >src/etc/passwd
+    ln -s etc/passwd src/relative
+    ln -s /etc/passwd src/absolute
+    ln -s /etc src/toetc
+    ln -s loop src/loop
+    ln -s nowhere src/dangling
+    : >$'src/dir/new\nline'
+    : >$'src/dir/esc\e[31m'
+    : >src/dir/.hidden
+    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -o image src
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+@test "cat follows symlinks inside the image only" {
+    for path in etc/passwd relative absolute toetc/passwd ./etc/../etc//passwd; do
+        [ "$(rootlet cat "image:/$path")" = root:x ]
+    done
+    run --separate-stderr rootlet cat image:/loop
+    failed 1 "image:/loop: open: Too many levels of symbolic links"
+    run --separate-stderr rootlet cat image:/dangling
+    failed 1 "No such file"
+    run --separate-stderr rootlet cat image:/etc
+    failed 1 "it is a directory"
+    run --separate-stderr rootlet cat image:/etc/passwd/x
+    failed 1 "Not a directory"
+}
+
+@test "cat prints the others although one is missing" {
+    run --separate-stderr rootlet cat image:/etc/passwd image:/gone image:/relative
+    failed 1 "image:/gone: open: No such file"
+    [ "$output" = $'root:x\nroot:x' ]
+}
+
+@test "ls sorts, hides dot files, escapes what a terminal would obey" {
+    [ "$(rootlet ls image:/dir)" = 'esc\x1b[31m
+new\nline' ]
+    [ "$(rootlet ls -a image:/dir | head -3)" = $'.\n..\n.hidden' ]
+    run -0 rootlet ls -lR image
+    [[ $output == *"/etc:"* && $output == *" absolute -> /etc/passwd"* ]]
+    run -0 rootlet ls image:/toetc
+    [ "$output" = passwd ]
+    [[ $(rootlet ls -l image:/toetc) == l*"-> /etc" ]]
+    [[ $(rootlet ls -i image:/etc/passwd) =~ ^\ +[0-9]+\ /etc/passwd$ ]]
+}
+
+@test "ls --json is JSON, a line each" {
+    rootlet ls --json -R image | while read -r line; do
+        printf '%s' "$line" | perl -MJSON::PP -e 'local $/; decode_json(<STDIN>)'
+    done
+    rootlet ls --json image:/etc | grep -q '"path":"/etc/passwd","inode":[0-9]*,"type":"-","mode":"0644"'
+}
+
+@test "info knows ext2, ext3 and ext4" {
+    for fs in ext2 ext3 ext4; do
+        rootlet pack --fs $fs -o $fs.img --size 16M
+        rootlet info $fs.img | grep -qx "type         $fs"
+        rootlet info --json $fs.img | perl -MJSON::PP -e 'local $/; decode_json(<STDIN>)'
+    done
+}
+
+@test "images of mke2fs are read too" {
+    for options in "-t ext2 -b 1024 -I 128" "-t ext3" "-t ext4 -O ^64bit"; do
+        rm -f made.img
+        mke2fs -q $options -d src made.img 20M
+        [ "$(rootlet cat made.img:/absolute)" = root:x ]
+        [ "$(rootlet ls made.img:/dir)" = "$(rootlet ls image:/dir)" ]
+    done
+}
+
+@test "what is no image is refused in one line" {
+    head -c 100000 /dev/urandom >noise
+    : >empty
+    head -c 300000 image >short
+    run --separate-stderr rootlet ls noise
+    failed 1 "noise: open: not an ext2, ext3 or ext4 image"
+    run --separate-stderr rootlet ls empty
+    failed 1 "empty: open: not an ext2, ext3 or ext4 image"
+    run --separate-stderr rootlet info gone
+    failed 1 "gone: open: No such file"
+    run --separate-stderr rootlet info /
+    failed 1 "/: open: not a regular file or a block device"
+}
+
+@test "a directory that contains itself ends" {
+    cp image looped
+    dir=$(rootlet ls -i image:/ | sed -n 's/^ *\([0-9]*\) dir$/\1/p')
+    debugfs -w -R "ln <2> /dir/again" looped 2>/dev/null
+    run --separate-stderr rootlet ls -R looped
+    [ "$status" = 1 ]
+    [[ $stderr == *"a directory that contains itself"* ]]
+}
