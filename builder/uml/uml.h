@@ -24,9 +24,9 @@ struct rl_guest_disk {
 };
 
 struct rl_guest {
-	const char *name;   /* for messages and the umid; NULL: "guest" */
+	const char *name; /* for messages and the umid; NULL: "guest" */
 	const char *kernel; /* a path or a name in PATH; NULL: linux.uml, then linux */
-	uint64_t memory;    /* bytes; 0: 128 MiB */
+	uint64_t memory; /* bytes; 0: 128 MiB */
 	const struct rl_guest_disk *disks; /* ubda, ubdb, ... at most 16 */
 	size_t disk_count;
 	const char *const *append; /* further words of the kernel's command line */
@@ -50,8 +50,8 @@ enum rl_guest_end {
 	 */
 	RL_GUEST_PANIC,
 	RL_GUEST_TIMEOUT, /* ended here after `seconds` */
-	RL_GUEST_SIGNAL,  /* ended here because a signal asked for it: status is its number */
-	RL_GUEST_QUIT,	  /* ended from the terminal with the escape sequence */
+	RL_GUEST_SIGNAL, /* ended here because a signal asked for it: status is its number */
+	RL_GUEST_QUIT, /* ended from the terminal with the escape sequence */
 };
 
 struct rl_guest_result {
@@ -82,10 +82,10 @@ int rl_guest_kernel(const char *kernel, char **path, struct rl_error *err);
 
 struct rl_finding {
 	bool good;
-	bool needed;	  /* without it rootlet cannot build or boot; otherwise only a part is missing */
+	bool needed; /* without it rootlet cannot build or boot; otherwise only a part is missing */
 	const char *what; /* "kernel", "exec mappings", ... */
-	char *found;	  /* what was seen */
-	char *advice;	  /* what to do if not good; NULL if good */
+	char *found; /* what was seen */
+	char *advice; /* what to do if not good; NULL if good */
 };
 
 /* Tries each thing on this host. The caller frees with rl_findings_free(). */

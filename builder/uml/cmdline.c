@@ -1,0 +1,130 @@
+#include "uml/uml-internal.h"
+
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * A guest's mount can climb out of a real folder with "..", so hostfs is confined to a path that
+ * cannot be: every path below a device fails with ENOTDIR, and nobody can make this one exist.
+ */
+#define NO_HOSTFS "hostfs=/dev/null/none"
+
+/* UML makes a folder of this name for its pid file and its mconsole socket, whose path is limited. */
+#define UMID_MAX 32
+
+#define ADD_WORD "add to the kernel's command line"
+
+static int absolute(const char *program, char **path, struct rl_error *err)
+{
+	char *real = realpath(program, NULL);
+	struct stat st;
+
+	if (!real || stat(real, &st)) {
+		free(real);
+		return rl_fail_errno(err, program, "find kernel", errno);
+	}
+	if (!S_ISREG(st.st_mode) || access(real, X_OK)) {
+		rl_fail(err, program, "find kernel", "%s",
+			S_ISREG(st.st_mode) ? "it is not executable" : "it is not a regular file");
+		free(real);
+		return -1;
+	}
+	*path = real;
+	return 0;
+}
+
+int rl_guest_kernel(const char *kernel, char **path, struct rl_error *err)
+{
+	static const char *const usual[] = {"linux.uml", "linux"};
+	char *found = NULL;
+	int result;
+
+	if (kernel && strchr(kernel, '/'))
+		return absolute(kernel, path, err);
+	if (kernel)
+		found = rl_find_program(kernel);
+	for (size_t i = 0; !kernel && !found && i < RL_COUNT(usual); i++)
+		found = rl_find_program(usual[i]);
+	if (!found)
+		return rl_fail(err, kernel ? kernel : usual[0], "find kernel",
+			"there is no such program in PATH (on Debian: apt install user-mode-linux)");
+	result = absolute(found, path, err);
+	free(found);
+	return result;
+}
+
+static void add_umid(const char *name, struct rl_argv *argv)
+{
+	char umid[UMID_MAX + 1];
+	size_t n = 0;
+
+	for (; name[n] && n < UMID_MAX; n++)
+		umid[n] = isalnum((unsigned char)name[n]) || (n && strchr("-_.", name[n])) ? name[n] : '_';
+	umid[n] = '\0';
+	rl_argv_printf(argv, "umid=%s", n ? umid : "guest");
+}
+
+static int check_word(const char *word, struct rl_error *err)
+{
+	/* UML prints something and ends, with status 0, as if a guest had run. */
+	static const char *const others[] = {"--help", "--version", "--showconfig"};
+
+	for (const char *p = word; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			return rl_fail(err, word, ADD_WORD, "it holds a control character");
+	for (size_t i = 0; i < RL_COUNT(others); i++)
+		if (strncmp(word, others[i], strlen(others[i])) == 0)
+			return rl_fail(err, word, ADD_WORD, "with it the kernel would not boot");
+	return 0;
+}
+
+static int add_words(const struct rl_guest *guest, struct rl_argv *argv, struct rl_error *err)
+{
+	for (size_t i = 0; i < guest->append_count; i++) {
+		if (check_word(guest->append[i], err))
+			return -1;
+		rl_argv_add(argv, guest->append[i]);
+	}
+	return 0;
+}
+
+int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, struct rl_argv *argv,
+	struct rl_error *err)
+{
+	uint64_t memory = guest->memory ? guest->memory : RL_MEMORY_DEFAULT;
+	size_t size = 0;
+
+	/*
+	 * At a reboot UML executes argv[0] again, for ever. There is no such program in the run folder,
+	 * which is its working folder, so a reboot ends it instead, with the guest's exit status.
+	 */
+	rl_argv_add(argv, "./linux");
+	rl_argv_printf(argv, "mem=%lluK", (unsigned long long)(memory / 1024));
+	for (size_t i = 0; i < guest->disk_count; i++)
+		rl_argv_printf(argv, "ubd%zu%sd=/proc/self/fd/%d", i, guest->disks[i].read_only ? "r" : "",
+			disks[i]);
+	if (guest->disk_count) {
+		rl_argv_add(argv, "root=/dev/ubda");
+		rl_argv_add(argv, guest->disks[0].read_only ? "ro" : "rw");
+	}
+	rl_argv_add(argv, "con=null");
+	rl_argv_printf(argv, "con0=fd:%d,fd:%d", console, console);
+	rl_argv_add(argv, NO_HOSTFS);
+	rl_argv_add(argv, "uml_dir=.");
+	add_umid(guest->name ? guest->name : "guest", argv);
+	if (add_words(guest, argv, err))
+		return -1;
+	for (size_t i = 1; i < argv->count; i++)
+		size += strlen(argv->items[i]) + 1;
+	if (size > RL_CMDLINE_MAX)
+		return rl_fail(err, guest->name ? guest->name : "guest", ADD_WORD,
+			"it would be %zu bytes long, and at most %d fit", size, RL_CMDLINE_MAX);
+	return 0;
+}

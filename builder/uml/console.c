@@ -1,0 +1,103 @@
+#include "uml/uml-internal.h"
+
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* In the background, touching the terminal would stop this process. */
+static bool own_terminal(void)
+{
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+static int open_pty(struct rl_console *console)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &console->saved))
+		return -1;
+	raw = console->saved;
+	cfmakeraw(&raw);
+	/* UML turns OPOST on while its kernel prints, so that "\n" alone starts a line at the left. */
+	raw.c_oflag |= ONLCR;
+	if (openpty(&console->ours, &console->guest, NULL, &raw, NULL))
+		return -1;
+	if (fcntl(console->ours, F_SETFD, FD_CLOEXEC) || fcntl(console->guest, F_SETFD, FD_CLOEXEC))
+		return -1;
+	rl_console_resize(console);
+	return 0;
+}
+
+/*
+ * A socket pair and no pty where bytes count: before each kernel message UML flushes a terminal's
+ * input, so what is sent ahead would be lost.
+ */
+static int open_sockets(struct rl_console *console)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -1;
+	console->ours = ends[0];
+	console->guest = ends[1];
+	return 0;
+}
+
+int rl_console_open(struct rl_console *console, struct rl_error *err)
+{
+	console->terminal = own_terminal();
+	if (console->terminal ? open_pty(console) : open_sockets(console))
+		return rl_fail_errno(err, "console", "open", errno);
+	if (fcntl(console->ours, F_SETFL, O_RDWR | O_NONBLOCK))
+		return rl_fail_errno(err, "console", "open", errno);
+	return 0;
+}
+
+/* As a process that is in the background by now may do it, too. */
+static int set_terminal(const struct termios *mode)
+{
+	sigset_t ttou, before;
+	int result;
+
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &ttou, &before);
+	result = tcsetattr(STDIN_FILENO, TCSANOW, mode);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return result;
+}
+
+int rl_console_attach(const struct rl_console *console, struct rl_error *err)
+{
+	struct termios raw = console->saved;
+
+	if (!console->terminal)
+		return 0;
+	cfmakeraw(&raw);
+	if (set_terminal(&raw))
+		return rl_fail_errno(err, "terminal", "make raw", errno);
+	return 0;
+}
+
+void rl_console_resize(const struct rl_console *console)
+{
+	struct winsize size;
+
+	if (console->terminal && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
+		ioctl(console->ours, TIOCSWINSZ, &size);
+}
+
+void rl_console_close(struct rl_console *console)
+{
+	if (console->terminal)
+		set_terminal(&console->saved);
+	console->terminal = false;
+	rl_close(&console->ours);
+	rl_close(&console->guest);
+}

@@ -1,0 +1,357 @@
+/*
+ * The guardian is forked from this process and lives in a session of its own. It makes the run
+ * folder, starts UML, and ends when UML, all that UML has started and the folder are gone; it kills
+ * the guest when the link to this process ends, which it does however this process ends. UML dies
+ * with the guardian (PR_SET_PDEATHSIG), and then this process clears the rest away.
+ *
+ * UML's children, in whose address spaces the guest's programs run, are stopped under ptrace and
+ * survive it. So the guardian is a subreaper: whatever loses its parent becomes its child.
+ */
+#include "uml/uml-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The bytes that the guardian gets over the link: kill the guest; the terminal is put back. */
+#define SAY_STOP 's'
+#define SAY_WELL 'w'
+
+/* What the guardian tells over the link. */
+enum note_kind { NOTE_STARTED, NOTE_NO_FOLDER, NOTE_NO_KERNEL, NOTE_ENDED };
+
+struct note {
+	enum note_kind kind;
+	int number; /* errno, or for NOTE_ENDED the wait status */
+	pid_t uml;
+};
+
+static void tell(int link, enum note_kind kind, int number, pid_t uml)
+{
+	struct note note = {.kind = kind, .number = number, .uml = uml};
+
+	/* If nobody listens any more, the end of the link tells that too. */
+	(void)!send(link, &note, sizeof(note), MSG_NOSIGNAL);
+}
+
+/* ---- in UML's process, up to its exec ---- */
+
+static void default_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Only 0, 1, 2, the console and the disks are handed over. */
+static int hand_over(const struct rl_guardian_job *job)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(job->messages, 1) < 0 || dup2(job->messages, 2) < 0)
+		return -1;
+	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (fcntl(job->console->guest, F_SETFD, 0))
+		return -1;
+	for (size_t i = 0; i < RL_DISKS_MAX; i++)
+		if (job->disks[i] >= 0 && fcntl(job->disks[i], F_SETFD, 0))
+			return -1;
+	return 0;
+}
+
+static void become_uml(const struct rl_guardian_job *job, pid_t parent, int report)
+{
+	const char *path = getenv("PATH");
+	char *env_path = rl_printf("PATH=%s", path ? path : "/usr/bin:/bin");
+	/* The working folder is the run folder, whose path is as long and odd as $TMPDIR likes. */
+	char *env[] = {env_path, "HOME=.", "TMPDIR=.", NULL};
+	struct rlimit no_core = {0, 0};
+	int number;
+
+	default_signals();
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
+	/* A panic is an abort. */
+	setrlimit(RLIMIT_CORE, &no_core);
+	/* UML wants this and would execute itself once more to get it. */
+	personality(PER_LINUX | ADDR_NO_RANDOMIZE);
+	if (chdir(job->folder) == 0 && hand_over(job) == 0) {
+		/*
+		 * As UML's controlling terminal the pty sends it SIGWINCH; otherwise UML starts a
+		 * helper in a session of its own for that.
+		 */
+		if (job->console->terminal)
+			ioctl(job->console->guest, TIOCSCTTY, 0);
+		execve(job->kernel, job->argv, env);
+	}
+	number = errno;
+	rl_write_all(report, &number, sizeof(number));
+	_exit(127);
+}
+
+/* ---- in the guardian ---- */
+
+/* Returns UML's pid, or -1 and errno. */
+static pid_t start_uml(const struct rl_guardian_job *job)
+{
+	pid_t parent = getpid(), pid;
+	int report[2], number = 0;
+
+	if (pipe2(report, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (pid == 0)
+		become_uml(job, parent, report[1]);
+	number = pid < 0 ? errno : 0;
+	close(report[1]);
+	if (pid > 0 && rl_read_all(report[0], &number, sizeof(number)) == 0) {
+		waitpid(pid, NULL, 0);
+		pid = -1;
+	}
+	close(report[0]);
+	errno = number;
+	return pid;
+}
+
+/* Holds on to nothing but the link and the terminal: no reader shall wait for the guardian. */
+static void let_go(int link, int terminal)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int low = link < terminal ? link : terminal, high = link < terminal ? terminal : link;
+
+	for (int i = 0; i < 3 && null >= 0; i++)
+		dup2(null, i);
+	if (low > 3)
+		close_range(3, (unsigned)low - 1, 0);
+	if (high > low + 1)
+		close_range(low < 3 ? 3 : (unsigned)low + 1, (unsigned)high - 1, 0);
+	close_range((unsigned)high + 1, ~0U, 0);
+}
+
+static bool has_ended(pid_t uml)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	/* UML stays a zombie, and so its group cannot become somebody else's before it is killed. */
+	return waitid(P_PID, (id_t)uml, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == uml;
+}
+
+/* Until UML has ended, or shall. */
+static void watch(int link, pid_t uml)
+{
+	struct pollfd fds[2] = {{.fd = link, .events = POLLIN}, {.events = POLLIN}};
+	struct signalfd_siginfo info;
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	fds[1].fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	while (!has_ended(uml)) {
+		/* Without a signalfd, look again and again. */
+		poll(fds, 2, fds[1].fd < 0 ? 100 : -1);
+		if (fds[0].revents)
+			break;
+		if (fds[1].fd >= 0)
+			(void)!read(fds[1].fd, &info, sizeof(info));
+	}
+	rl_close(&fds[1].fd);
+}
+
+static pid_t parent_of(const char *pid)
+{
+	char path[64], text[512];
+	const char *p;
+	long state_parent = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = rl_read_some(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	/* PID (NAME) STATE PARENT: the name may hold anything. */
+	p = strrchr(text, ')');
+	if (p && strlen(p) > 4)
+		state_parent = strtol(p + 4, NULL, 10);
+	return (pid_t)state_parent;
+}
+
+static void kill_children(void)
+{
+	pid_t self = getpid();
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	while (proc && (entry = readdir(proc)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parent_of(entry->d_name) == self)
+			kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
+	if (proc)
+		closedir(proc);
+}
+
+/* Kills and reaps UML and all its offspring; returns UML's wait status. */
+static int kill_all(pid_t uml)
+{
+	int status = 0, one;
+	pid_t pid;
+
+	kill(uml, SIGKILL); /* has no effect if it has ended */
+	kill(-uml, SIGKILL);
+	do {
+		/* What had a group of its own comes here once its parent is dead. */
+		kill_children();
+		pid = waitpid(-1, &one, __WALL);
+		while (pid > 0) {
+			if (pid == uml)
+				status = one;
+			pid = waitpid(-1, &one, __WALL | WNOHANG);
+		}
+	} while (pid == 0 || errno == EINTR);
+	return status;
+}
+
+/* The other side puts its terminal back and says so; if it cannot any more, that is done here. */
+static void put_terminal_back(int link, int terminal, const struct termios *saved)
+{
+	char said = 0;
+
+	while (said != SAY_WELL && rl_read_some(link, &said, 1) == 1)
+		;
+	if (said != SAY_WELL && terminal >= 0)
+		tcsetattr(terminal, TCSANOW, saved);
+}
+
+static void guard(const struct rl_guardian_job *job, int link)
+{
+	const struct rl_console *console = job->console;
+	int terminal = -1, status;
+	pid_t uml;
+
+	setsid();
+	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how UML ends */
+	prctl(PR_SET_NAME, "rootlet-guard");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (mkdir(job->folder, 0700)) {
+		tell(link, NOTE_NO_FOLDER, errno, 0);
+		return;
+	}
+	uml = start_uml(job);
+	if (uml < 0) {
+		int number = errno;
+
+		rl_remove_tree(AT_FDCWD, job->folder, NULL);
+		tell(link, NOTE_NO_KERNEL, number, 0);
+		return;
+	}
+	tell(link, NOTE_STARTED, 0, uml);
+	if (console->terminal)
+		terminal = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	let_go(link, terminal);
+	watch(link, uml);
+	status = kill_all(uml);
+	rl_remove_tree(AT_FDCWD, job->folder, NULL);
+	tell(link, NOTE_ENDED, status, uml);
+	put_terminal_back(link, terminal, &console->saved);
+}
+
+/* ---- in the process that runs the guest ---- */
+
+static int started(struct rl_guardian *guardian, const struct rl_guardian_job *job, struct rl_error *err)
+{
+	struct note note;
+
+	if (rl_read_some(guardian->link, &note, sizeof(note)) != (ssize_t)sizeof(note))
+		return rl_fail(err, job->kernel, "start", "the guardian process was killed");
+	guardian->uml = note.uml;
+	if (note.kind == NOTE_NO_FOLDER)
+		return rl_fail_errno(err, job->folder, "make folder", note.number);
+	if (note.kind == NOTE_NO_KERNEL)
+		return rl_fail_errno(err, job->kernel, "start", note.number);
+	return 0;
+}
+
+int rl_guardian_start(struct rl_guardian *guardian, const struct rl_guardian_job *job, struct rl_error *err)
+{
+	sigset_t all, before;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return rl_fail_errno(err, job->kernel, "start", errno);
+	/* The guardian never takes a signal. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	guardian->folder = job->folder;
+	guardian->pid = fork();
+	if (guardian->pid == 0) {
+		close(ends[0]);
+		guard(job, ends[1]);
+		_exit(0);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(ends[1]);
+	guardian->link = ends[0];
+	if (guardian->pid < 0) {
+		guardian->pid = 0;
+		return rl_fail_errno(err, job->kernel, "start", errno);
+	}
+	return started(guardian, job, err);
+}
+
+void rl_guardian_stop(const struct rl_guardian *guardian)
+{
+	char say = SAY_STOP;
+
+	(void)!send(guardian->link, &say, 1, MSG_NOSIGNAL);
+}
+
+int rl_guardian_ended(const struct rl_guardian *guardian, int *status, struct rl_error *err)
+{
+	struct note note;
+
+	if (rl_read_some(guardian->link, &note, sizeof(note)) == (ssize_t)sizeof(note)) {
+		*status = note.number;
+		return 0;
+	}
+	/* UML has died with the guardian; the group is its children's now. */
+	if (guardian->uml > 0)
+		kill(-guardian->uml, SIGKILL);
+	rl_remove_tree(AT_FDCWD, guardian->folder, NULL);
+	return rl_fail(err, "guest", "run", "its guardian process was killed");
+}
+
+void rl_guardian_close(struct rl_guardian *guardian)
+{
+	char say = SAY_WELL;
+
+	if (guardian->link >= 0)
+		(void)!send(guardian->link, &say, 1, MSG_NOSIGNAL);
+	rl_close(&guardian->link);
+	if (guardian->pid > 0)
+		rl_wait(guardian->pid);
+	guardian->pid = 0;
+}

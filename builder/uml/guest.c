@@ -1,0 +1,187 @@
+#include "uml/uml-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct run {
+	const struct rl_guest *guest;
+	const char *name;
+	char *kernel, *folder;
+	int disks[RL_DISKS_MAX];
+	int messages[2]; /* UML's own output: a pipe */
+	bool filled[3]; /* 0, 1, 2 were closed, and are /dev/null for the time of the run */
+	struct rl_argv argv;
+	struct rl_console console;
+	struct rl_guardian guardian;
+	struct rl_relay relay;
+};
+
+/* So that no descriptor of ours becomes 0, 1 or 2. */
+static int fill_standard(bool filled[3], struct rl_error *err)
+{
+	for (int i = 0; i < 3; i++) {
+		if (fcntl(i, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", O_RDWR) != i)
+			return rl_fail_errno(err, "/dev/null", "open", errno);
+		filled[i] = true;
+	}
+	return 0;
+}
+
+static void empty_standard(const bool filled[3])
+{
+	for (int i = 0; i < 3; i++)
+		if (filled[i])
+			close(i);
+}
+
+/* All that can be wrong without a kernel running. */
+static int check(struct run *run, struct rl_error *err)
+{
+	const struct rl_guest *guest = run->guest;
+
+	if (rl_guest_kernel(guest->kernel, &run->kernel, err))
+		return -1;
+	if (rl_disks_open(guest, run->disks, err))
+		return -1;
+	if (rl_console_open(&run->console, err))
+		return -1;
+	if (rl_cmdline(guest, run->disks, run->console.guest, &run->argv, err))
+		return -1;
+	if (rl_run_folder(guest->memory ? guest->memory : RL_MEMORY_DEFAULT, &run->folder, err))
+		return -1;
+	if (pipe2(run->messages, O_CLOEXEC))
+		return rl_fail_errno(err, run->name, "make a pipe", errno);
+	if (fcntl(run->messages[0], F_SETFL, O_NONBLOCK))
+		return rl_fail_errno(err, run->name, "make a pipe", errno);
+	return 0;
+}
+
+static int start(struct run *run, struct rl_error *err)
+{
+	struct rl_guardian_job job = {
+		.kernel = run->kernel,
+		.argv = run->argv.items,
+		.folder = run->folder,
+		.disks = run->disks,
+		.messages = run->messages[1],
+		.console = &run->console,
+	};
+
+	if (run->console.terminal && run->guest->on_terminal)
+		run->guest->on_terminal(run->guest->context);
+	if (rl_guardian_start(&run->guardian, &job, err))
+		return -1;
+	rl_close(&run->console.guest);
+	rl_close(&run->messages[1]);
+	return rl_console_attach(&run->console, err);
+}
+
+static char *panic_reason(const struct rl_relay *relay)
+{
+	char *words = rl_panic_words(&relay->tail);
+
+	/* A panic before the console was up is told only there. */
+	if (!words)
+		words = rl_panic_words(&relay->said);
+	return words && words[0] ? words : (free(words), rl_wait_text(relay->status));
+}
+
+/* UML ends with status 1 if it cannot start; then the guest's kernel has said nothing on the console. */
+static bool never_booted(const struct rl_relay *relay)
+{
+	return relay->silent && WIFEXITED(relay->status) && WEXITSTATUS(relay->status) == 1;
+}
+
+static int conclude(const struct run *run, struct rl_guest_result *result, struct rl_error *err)
+{
+	static const enum rl_guest_end ends[] = {
+		[RL_STOP_SIGNAL] = RL_GUEST_SIGNAL,
+		[RL_STOP_TIMEOUT] = RL_GUEST_TIMEOUT,
+		[RL_STOP_QUIT] = RL_GUEST_QUIT,
+	};
+	const struct rl_relay *relay = &run->relay;
+	bool killed = WIFSIGNALED(relay->status) && WTERMSIG(relay->status) == SIGKILL;
+	char *words = never_booted(relay) ? rl_last_line(&relay->said) : NULL;
+
+	/* A guest that ended by itself at the same moment has ended by itself. */
+	if (relay->stop && (killed || relay->cut)) {
+		result->end = ends[relay->stop];
+		result->status = relay->signal;
+	} else if (words) {
+		rl_fail(err, run->kernel, "start", "%s", words);
+		free(words);
+		return -1;
+	} else if (WIFEXITED(relay->status)) {
+		result->end = RL_GUEST_OFF;
+		result->status = WEXITSTATUS(relay->status);
+	} else {
+		/* Somebody else's lock, taken after we looked, ends in a panic that does not tell so. */
+		if (rl_disks_lock_check(run->guest, run->disks, err))
+			return -1;
+		result->end = RL_GUEST_PANIC;
+		result->reason = panic_reason(relay);
+	}
+	free(words);
+	return 0;
+}
+
+static int attempt(struct run *run, struct rl_guest_result *result, struct rl_error *err)
+{
+	int status;
+
+	if (fill_standard(run->filled, err) || check(run, err) || start(run, err))
+		return -1;
+	run->relay = (struct rl_relay){
+		.console = &run->console,
+		.guardian = &run->guardian,
+		.messages = run->messages[0],
+		.seconds = run->guest->seconds,
+		.name = run->name,
+	};
+	status = rl_relay(&run->relay, err);
+	/* Also after a failure: the guest may have written, and it is gone once this returns. */
+	rl_console_close(&run->console);
+	rl_guardian_close(&run->guardian);
+	if (rl_disks_sync(run->guest, run->disks, err) || status)
+		return -1;
+	return conclude(run, result, err);
+}
+
+int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, struct rl_error *err)
+{
+	struct run run = {
+		.guest = guest,
+		.name = guest->name ? guest->name : "guest",
+		.messages = {-1, -1},
+		.argv = RL_ARGV_NONE,
+		.console = RL_CONSOLE_NONE,
+		.guardian = RL_GUARDIAN_NONE,
+	};
+	int status;
+
+	for (size_t i = 0; i < RL_DISKS_MAX; i++)
+		run.disks[i] = -1;
+	*result = (struct rl_guest_result){.end = RL_GUEST_OFF, .status = 0, .reason = NULL};
+	status = attempt(&run, result, err);
+	rl_console_close(&run.console);
+	rl_guardian_close(&run.guardian);
+	rl_relay_free(&run.relay);
+	rl_disks_close(run.disks);
+	rl_close(&run.messages[0]);
+	rl_close(&run.messages[1]);
+	rl_argv_free(&run.argv);
+	free(run.kernel);
+	free(run.folder);
+	empty_standard(run.filled);
+	return status;
+}

@@ -1,0 +1,293 @@
+#include "uml/uml-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/signals.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A pipe that is ready takes so many bytes without blocking (PIPE_BUF). */
+#define CHUNK ((size_t)4096)
+
+/* For a reader of our output that takes nothing, once we were told to stop. */
+#define PATIENCE_MS 2000
+
+enum { LINK, GUEST, MESSAGES, INPUT, OUTPUT, WINCH, POLLED };
+
+struct state {
+	struct rl_relay *relay;
+	struct pollfd fds[POLLED]; /* fd -1: closed, or not wanted now */
+	int guest, messages, input;
+	struct rl_buf to_guest, to_output;
+	struct rl_escape escape;
+	struct rl_lines lines;
+	int64_t end_ms; /* when the time, or after a stop the patience, is over; INT64_MAX: never */
+	bool ended; /* the guest has; the rest of its output is still to be read and written */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void drop_front(struct rl_buf *buf, size_t size)
+{
+	buf->size -= size;
+	memmove(buf->data, buf->data + size, buf->size);
+}
+
+/* Has the guest killed, unless that was done before; what it has said is still written. */
+static void stop(struct state *s, enum rl_stop why)
+{
+	if (s->relay->stop)
+		return;
+	s->relay->stop = why;
+	s->end_ms = now_ms() + PATIENCE_MS;
+	rl_guardian_stop(s->relay->guardian);
+}
+
+static void want(struct state *s, int which, int fd, short events)
+{
+	s->fds[which] = (struct pollfd){.fd = fd, .events = events};
+}
+
+/* What to wait for: nothing is read before what was read earlier is written. */
+static void prepare(struct state *s)
+{
+	bool full = s->to_output.size > 0;
+
+	want(s, LINK, s->ended ? -1 : s->relay->guardian->link, POLLIN);
+	want(s, GUEST, s->guest, (short)((full ? 0 : POLLIN) | (s->to_guest.size ? POLLOUT : 0)));
+	/* A hang-up is always told, and would keep poll() from waiting. */
+	if (!s->fds[GUEST].events)
+		s->fds[GUEST].fd = -1;
+	want(s, MESSAGES, s->messages, POLLIN);
+	/* A terminal is always read: there may be the escape key. */
+	want(s, INPUT, s->to_guest.size && !s->relay->console->terminal ? -1 : s->input, POLLIN);
+	want(s, OUTPUT, STDOUT_FILENO, full ? POLLOUT : 0);
+	s->fds[WINCH].revents = 0;
+}
+
+/* How long to wait at most; false: as long as it takes. */
+static bool time_limit(const struct state *s, struct timespec *limit)
+{
+	int64_t left = s->end_ms - now_ms();
+
+	if (s->ended && !s->to_output.size)
+		left = 0; /* only what is in the console's buffer is still to be read */
+	else if (s->end_ms == INT64_MAX || (s->relay->stop && !s->ended))
+		return false;
+	if (left < 0)
+		left = 0;
+	*limit = (struct timespec){.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+	return true;
+}
+
+static void read_guest(struct state *s)
+{
+	char chunk[CHUNK];
+	ssize_t n = rl_read_some(s->guest, chunk, sizeof(chunk));
+
+	if (n < 0 && errno == EAGAIN && !s->ended)
+		return;
+	if (n <= 0) {
+		/* EOF from a socket, EIO from a pty; EAGAIN would mean that a killed process holds it open. */
+		s->guest = -1;
+		rl_lines_end(&s->lines, &s->to_output);
+		return;
+	}
+	s->relay->silent = false;
+	rl_tail_add(&s->relay->tail, chunk, (size_t)n);
+	if (s->relay->console->terminal)
+		rl_buf_bytes(&s->to_output, chunk, (size_t)n);
+	else
+		rl_lines_output(&s->lines, chunk, (size_t)n, &s->to_output);
+}
+
+static void write_guest(struct state *s)
+{
+	ssize_t n = write(s->guest, s->to_guest.data, s->to_guest.size);
+
+	if (n > 0)
+		drop_front(&s->to_guest, (size_t)n);
+	else if (errno != EAGAIN && errno != EINTR)
+		s->to_guest.size = 0; /* the guest is gone */
+}
+
+static void read_messages(struct state *s)
+{
+	char chunk[CHUNK];
+	ssize_t n = rl_read_some(s->messages, chunk, sizeof(chunk));
+
+	if (n > 0)
+		rl_tail_add(&s->relay->said, chunk, (size_t)n);
+	else if (n == 0 || errno != EAGAIN || s->ended)
+		s->messages = -1;
+}
+
+static void read_input(struct state *s)
+{
+	char chunk[CHUNK];
+	ssize_t n = rl_read_some(STDIN_FILENO, chunk, sizeof(chunk));
+	size_t before = s->to_guest.size;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0)
+		s->input = -1;
+	else if (!s->relay->console->terminal)
+		rl_buf_bytes(&s->to_guest, chunk, (size_t)n);
+	else if (rl_escape_input(&s->escape, chunk, (size_t)n, &s->to_guest))
+		stop(s, RL_STOP_QUIT);
+	else if (before >= CHUNK)
+		s->to_guest.size = before; /* as any terminal does that nobody reads from */
+}
+
+static int write_output(struct state *s, struct rl_error *err)
+{
+	size_t size = s->to_output.size < CHUNK ? s->to_output.size : CHUNK;
+	ssize_t n = write(STDOUT_FILENO, s->to_output.data, size);
+
+	if (n >= 0) {
+		drop_front(&s->to_output, (size_t)n);
+		return 0;
+	}
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	return rl_fail_errno(err, "standard output", "write", errno);
+}
+
+static int handle(struct state *s, struct rl_error *err)
+{
+	const struct pollfd *fds = s->fds;
+	struct signalfd_siginfo info;
+
+	if (fds[WINCH].revents && read(fds[WINCH].fd, &info, sizeof(info)) > 0)
+		rl_console_resize(s->relay->console);
+	if (fds[LINK].revents) {
+		if (rl_guardian_ended(s->relay->guardian, &s->relay->status, err))
+			return -1;
+		s->ended = true;
+		s->to_guest.size = 0;
+		s->input = -1;
+	}
+	if (fds[MESSAGES].revents || (s->ended && s->messages >= 0))
+		read_messages(s);
+	if (fds[GUEST].revents & POLLOUT)
+		write_guest(s);
+	if (s->guest >= 0 && !s->to_output.size && (fds[GUEST].revents & ~POLLOUT || s->ended))
+		read_guest(s);
+	if (fds[INPUT].revents)
+		read_input(s);
+	if (s->to_output.size && fds[OUTPUT].revents & POLLOUT)
+		return write_output(s, err);
+	/* A reader that has gone is noticed also while the guest says nothing. */
+	if (fds[OUTPUT].revents & (POLLERR | POLLHUP | POLLNVAL))
+		return rl_fail_errno(err, "standard output", "write", EPIPE);
+	return 0;
+}
+
+static bool done(const struct state *s)
+{
+	return s->ended && s->guest < 0 && s->messages < 0 && !s->to_output.size;
+}
+
+/* One wait. Signals come in during it and not between the look at their flag and it. */
+static int step(struct state *s, const sigset_t *blocked, const sigset_t *open, struct rl_error *err)
+{
+	struct timespec limit;
+	int number = 0;
+
+	prepare(s);
+	sigprocmask(SIG_SETMASK, blocked, NULL);
+	if (rl_signal_caught() && !s->relay->stop) {
+		s->relay->signal = rl_signal_caught();
+		stop(s, RL_STOP_SIGNAL);
+	}
+	if (ppoll(s->fds, POLLED, time_limit(s, &limit) ? &limit : NULL, open) < 0)
+		number = errno;
+	sigprocmask(SIG_SETMASK, open, NULL);
+	if (number == EINTR)
+		return 0;
+	if (number)
+		return rl_fail_errno(err, s->relay->name, "wait for the guest", number);
+	return handle(s, err);
+}
+
+static int run(struct state *s, const sigset_t *blocked, const sigset_t *open, struct rl_error *err)
+{
+	while (!done(s)) {
+		if (now_ms() >= s->end_ms && !s->relay->stop)
+			stop(s, RL_STOP_TIMEOUT);
+		if (now_ms() >= s->end_ms && s->ended) {
+			s->relay->cut = true;
+			break;
+		}
+		if (step(s, blocked, open, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Reading the terminal from the background would stop this process. */
+static int usable_input(void)
+{
+	if (isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) != getpgrp())
+		return -1;
+	return STDIN_FILENO;
+}
+
+static int64_t deadline(uint64_t seconds)
+{
+	/* Longer than a century is never. */
+	return seconds && seconds < UINT32_MAX ? now_ms() + (int64_t)seconds * 1000 : INT64_MAX;
+}
+
+int rl_relay(struct rl_relay *relay, struct rl_error *err)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct state s = {
+		.relay = relay,
+		.guest = relay->console->ours,
+		.messages = relay->messages,
+		.input = usable_input(),
+		.end_ms = deadline(relay->seconds),
+	};
+	sigset_t before, open, blocked, winch;
+	int result;
+
+	relay->silent = true;
+	sigemptyset(&winch);
+	sigaddset(&winch, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &winch, &before);
+	open = blocked = before;
+	sigaddset(&open, SIGWINCH);
+	sigaddset(&blocked, SIGWINCH);
+	for (size_t i = 0; i < RL_COUNT(numbers); i++)
+		sigaddset(&blocked, numbers[i]);
+	s.fds[WINCH] = (struct pollfd){
+		.fd = relay->console->terminal ? signalfd(-1, &winch, SFD_CLOEXEC | SFD_NONBLOCK) : -1,
+		.events = POLLIN,
+	};
+	result = run(&s, &blocked, &open, err);
+	rl_close(&s.fds[WINCH].fd);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	rl_buf_free(&s.to_guest);
+	rl_buf_free(&s.to_output);
+	return result;
+}
+
+void rl_relay_free(struct rl_relay *relay)
+{
+	rl_buf_free(&relay->tail);
+	rl_buf_free(&relay->said);
+}

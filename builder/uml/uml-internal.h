@@ -1,0 +1,171 @@
+/*
+ * What the files of uml/ share.
+ *
+ *     cmdline.c   the kernel and its command line
+ *     disk.c      disks: opened and checked before the start, synced after the end
+ *     place.c     where the run folder goes; can memory be mapped executable there
+ *     guardian.c  the process that owns the guest's processes and its run folder
+ *     console.c   the two ends of the guest's console; this process's terminal
+ *     text.c      what is done to the console's bytes: escape key, line ends, a panic's words
+ *     relay.c     moves the bytes and watches for the end, signals and the time limit
+ *     guest.c     the run as a whole
+ *     doctor.c    rl_doctor()
+ */
+#ifndef RL_UML_UML_INTERNAL_H
+#define RL_UML_UML_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "uml/uml.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <termios.h>
+
+#define RL_DISKS_MAX      16
+#define RL_MEMORY_DEFAULT ((uint64_t)128 * 1024 * 1024)
+#define RL_CMDLINE_MAX    4095 /* COMMAND_LINE_SIZE of arch/um less the NUL */
+
+/* ---- cmdline.c ---- */
+
+/*
+ * Fills argv. UML opens the disks again through /proc/self/fd/N, so their paths may hold the commas
+ * and colons at which it splits; both ends of its console are the descriptor console.
+ */
+int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, struct rl_argv *argv,
+	struct rl_error *err);
+
+/* ---- disk.c ---- */
+
+/* Opens every disk into fds[] (RL_DISKS_MAX entries, -1 where there is none), or says which cannot be used. */
+int rl_disks_open(const struct rl_guest *guest, int *fds, struct rl_error *err);
+/* Fails if another process holds a lock on a disk that this guest needs. */
+int rl_disks_lock_check(const struct rl_guest *guest, const int *fds, struct rl_error *err);
+int rl_disks_sync(const struct rl_guest *guest, const int *fds, struct rl_error *err);
+void rl_disks_close(int *fds);
+
+/* ---- place.c ---- */
+
+/* Where a run folder may be: $TMPDIR, /dev/shm, /tmp. NULL behind the last. */
+#define RL_PLACES 3
+void rl_places(const char *places[RL_PLACES + 1]);
+/* 0 if a file there can be mapped executable (UML keeps the guest's memory in one), or errno. */
+int rl_place_try(const char *place);
+/* Bytes that this user may still write there. */
+uint64_t rl_place_room(const char *place);
+/* The best place for so much memory, or NULL if none can be used at all. */
+const char *rl_place_choose(uint64_t memory);
+/* A new name for a run folder, not yet made; the caller frees it. */
+int rl_run_folder(uint64_t memory, char **path, struct rl_error *err);
+
+/* ---- console.c ---- */
+
+struct rl_console {
+	int ours; /* non-blocking */
+	int guest; /* UML's end; closed here once UML has it */
+	bool terminal; /* a pty, and stdin is raw; otherwise a socket pair */
+	struct termios saved;
+};
+
+#define RL_CONSOLE_NONE                                                                                      \
+	{                                                                                                    \
+		.ours = -1, .guest = -1, .terminal = false                                                   \
+	}
+
+/* Makes the two ends; nothing happens to this process's terminal yet. */
+int rl_console_open(struct rl_console *console, struct rl_error *err);
+/* Makes stdin raw if it is the guest's terminal. */
+int rl_console_attach(const struct rl_console *console, struct rl_error *err);
+/* Gives the guest's terminal the size of ours. */
+void rl_console_resize(const struct rl_console *console);
+/* Puts the terminal back and closes both ends. */
+void rl_console_close(struct rl_console *console);
+
+/* ---- text.c ---- */
+
+/* The escape key of the terminal. */
+struct rl_escape {
+	bool seen; /* Ctrl-A came, and what it means is open */
+};
+
+/* Appends to out what the guest shall get; true: the user wants to leave. */
+bool rl_escape_input(struct rl_escape *escape, const char *bytes, size_t size, struct rl_buf *out);
+
+/* "\r\n" becomes "\n". */
+struct rl_lines {
+	bool cr; /* a "\r" is held back until it is known what follows */
+};
+
+void rl_lines_output(struct rl_lines *lines, const char *bytes, size_t size, struct rl_buf *out);
+/* What was held back at the end. */
+void rl_lines_end(struct rl_lines *lines, struct rl_buf *out);
+
+/* Keeps about the last 16 KiB. */
+void rl_tail_add(struct rl_buf *tail, const char *bytes, size_t size);
+/* What the last panic in these bytes says of itself, escaped; NULL: there is none. The caller frees it. */
+char *rl_panic_words(const struct rl_buf *tail);
+/* The last line that is not empty, escaped; NULL: there is none. The caller frees it. */
+char *rl_last_line(const struct rl_buf *tail);
+
+/* ---- guardian.c ---- */
+
+struct rl_guardian_job {
+	const char *kernel;
+	char *const *argv; /* argv[0] is chosen here */
+	const char *folder; /* made, and removed at the end */
+	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
+	int messages; /* becomes UML's stdout and stderr */
+	const struct rl_console *console;
+};
+
+struct rl_guardian {
+	pid_t pid; /* 0: none */
+	pid_t uml; /* UML's process, and its group */
+	int link; /* -1: none. Its end tells the guardian to kill the guest */
+	const char *folder; /* the job's */
+};
+
+#define RL_GUARDIAN_NONE                                                                                     \
+	{                                                                                                    \
+		.pid = 0, .uml = 0, .link = -1, .folder = NULL                                               \
+	}
+
+/* Starts the guardian, and through it UML; that UML cannot be executed is this call's error. */
+int rl_guardian_start(struct rl_guardian *guardian, const struct rl_guardian_job *job, struct rl_error *err);
+/* Has the guest killed. The end is told as always. */
+void rl_guardian_stop(const struct rl_guardian *guardian);
+/*
+ * Once link is readable: UML's wait status, when all its processes and the run folder are gone.
+ * Fails if the guardian was killed, and then cleans up in its place.
+ */
+int rl_guardian_ended(const struct rl_guardian *guardian, int *status, struct rl_error *err);
+/* Call it with the terminal put back: ends the guardian, and the guest if it still runs. */
+void rl_guardian_close(struct rl_guardian *guardian);
+
+/* ---- relay.c ---- */
+
+enum rl_stop { RL_STOP_NOT, RL_STOP_SIGNAL, RL_STOP_TIMEOUT, RL_STOP_QUIT };
+
+struct rl_relay {
+	const struct rl_console *console;
+	const struct rl_guardian *guardian;
+	int messages; /* UML's own output, non-blocking */
+	uint64_t seconds; /* time limit; 0: none */
+	const char *name; /* for messages */
+	enum rl_stop stop; /* out: why the guest was killed from here */
+	int signal; /* out: for RL_STOP_SIGNAL */
+	int status; /* out: UML's wait status */
+	bool cut; /* out: some of the guest's output was not written because of stop */
+	bool silent; /* out: nothing came from the console */
+	struct rl_buf tail; /* out: the end of the console's output */
+	struct rl_buf said; /* out: the end of UML's own output */
+};
+
+/* Runs until the guest has ended and its output is written. On failure the guest may still run. */
+int rl_relay(struct rl_relay *relay, struct rl_error *err);
+void rl_relay_free(struct rl_relay *relay);
+
+#endif
