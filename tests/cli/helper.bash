@@ -4,7 +4,8 @@ PATH=$PATH:/usr/sbin:/sbin
 bats_require_minimum_version 1.5.0
 
 setup() {
-    cd "$BATS_TEST_TMPDIR"
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
     unset SOURCE_DATE_EPOCH
     umask 022
 }

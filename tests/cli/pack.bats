@@ -216,7 +216,7 @@ make_source() {
     mkdir src
     rootlet pack -o t.ext4 src
     # struct flock of x86-64 and its like: type, whence, start, length, pid.
-    timeout 30 perl -e 'use Fcntl; open F, "+<", "t.ext4" or die; fcntl(F, F_SETLK, pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0))
+    timeout 30 perl -e 'use Fcntl; open F, "+<", "t.ext4" or die; my $lock = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock)
         or die "lock: $!"; open G, ">", "locked"; close G; sleep 30' &
     holder=$!
     for i in $(seq 100); do [ -e locked ] && break; sleep 0.05; done
