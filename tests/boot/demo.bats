@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# The main story, for real: packages from pinned sources, images, a boot, a file read from the host.
+load ../cli/helper
+
+
+setup_file() {
+    export DEMO=$BATS_FILE_TMPDIR/demo
+    cd "$BATS_FILE_TMPDIR"
+    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" build -o "$DEMO" demo >build.log 2>&1 || { cat build.log >&2; return 1; }
+}
+
+skip_without_uml() {
+    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+}
+
+@test "the images are sound, and a second build does nothing, quickly" {
+    e2fsck -fn "$DEMO/root.ext4"
+    e2fsck -fn "$DEMO/data.ext4"
+    before=$(stat -c '%i %y' "$DEMO"/*)
+    run -0 --separate-stderr rootlet build -o "$DEMO" demo
+    [[ $stderr == *"nothing to do"* ]]
+    [ "$(stat -c '%i %y' "$DEMO"/*)" = "$before" ]
+}
+
+@test "busybox is static, set-user-id, root's; the devices are there" {
+    rootlet cat "$DEMO/root.ext4:/bin/busybox" >busybox
+    ! readelf -lW busybox | grep INTERP
+    chmod +x busybox
+    [ "$(./busybox echo works)" = works ]
+    rootlet ls -l "$DEMO/root.ext4:/bin/busybox" | grep -q '^-rwsr-xr-x .* 0     0 '
+    rootlet ls -l "$DEMO/root.ext4:/dev" | grep -q '^crw------- .* 5, 1 .*console'
+    rootlet ls -l "$DEMO/root.ext4:/dev" | grep -q '^crw-rw-rw- .* 1, 3 .*null'
+    rootlet ls -l "$DEMO/root.ext4:/etc/shadow" | grep -q '^-rw------- .* 0     0 '
+}
+
+@test "it boots to a login, writes its file, powers off; the disks stay sound" {
+    skip_without_uml
+    cp "$DEMO"/*.ext4 .
+    mkdir tmp run
+    mv *.ext4 run
+    TMPDIR=$PWD/tmp run -0 --separate-stderr timeout 300 "$ROOTLET" run -o run demo
+    printf '%s\n' "$output" >console
+    grep -q 'rootlet login:' console
+    ! grep -E 'EXT4-fs (warning|error)|EXT4-fs \(ubd.\): (warning|error|recovery)|unchecked|inconsistent' console
+    [ "$(rootlet cat run/data.ext4:/foo.txt)" = "This is a UML test!" ]
+    rootlet ls -l run/data.ext4:/ | grep -q ' foo.txt$'
+    fsck run/root.ext4
+    fsck run/data.ext4
+    # Nothing is left behind, and a build does not undo what the guest wrote.
+    [ -z "$(ls -A tmp)" ]
+}
+
+@test "a guest's own writes do not make a disk stale; a changed recipe does not overwrite them" {
+    skip_without_uml
+    mkdir mine
+    cat >mine.conf <<'END'
+summary = "a disk that is written to"
+skeletons = { "base" }
+disk "root" { free = 1M }
+disk "data" { size = 8M  mount = "/data" }
+END
+    rootlet build -q -o mine mine.conf
+    debugfs -w -R 'mkdir /written' mine/data.ext4 2>/dev/null
+    run -0 --separate-stderr rootlet build -o mine mine.conf
+    [[ $stderr == *"nothing to do"* ]]
+    sed -i 's/8M/9M/' mine.conf
+    run --separate-stderr rootlet build -q -o mine mine.conf
+    [ "$status" = 1 ]
+    [[ $stderr == *"data.ext4: write: its recipe changed, but the disk was written to"* ]]
+    rootlet ls mine/data.ext4 | grep -qx written
+    rootlet build -q --force -o mine mine.conf
+    ! rootlet ls mine/data.ext4 | grep -qx written
+}
+
+@test "the same bytes from another folder, umask and time zone" {
+    mkdir other
+    cp -r "$BATS_TEST_DIRNAME/../../recipes" "$BATS_TEST_DIRNAME/../../skeleton" other
+    cd other
+    (umask 077; chmod -R go-rwx skeleton; TZ=Asia/Tokyo rootlet build -q -o images demo)
+    cmp images/root.ext4 "$DEMO/root.ext4"
+    cmp images/data.ext4 "$DEMO/data.ext4"
+}
+
+@test "no kernel, a locked disk, no images yet: one line each" {
+    skip_without_uml
+    cp "$DEMO"/*.ext4 .
+    run --separate-stderr rootlet run --kernel /nowhere/linux ./root.ext4
+    failed 1 "/nowhere/linux"
+    run --separate-stderr rootlet run -o nowhere demo
+    failed 1 "nowhere/root.ext4: open: it is not there: build it first (rootlet build demo)"
+    "$ROOTLET" run ./root.ext4 --append rootlet.demo=0 --timeout 60 </dev/null >console 2>&1 3>&- &
+    guest=$!
+    for i in $(seq 200); do grep -q 'login:' console && break; sleep 0.1; done
+    run --separate-stderr rootlet run ./root.ext4
+    failed 1 "in use by process"
+    run --separate-stderr rootlet pack -o root.ext4
+    failed 1 "root.ext4: write: in use by process"
+    kill -TERM $guest
+    status=0
+    wait $guest || status=$?
+    [ "$status" = 143 ]
+}
+
+@test "time limit and panic have statuses and messages of their own" {
+    skip_without_uml
+    cp "$DEMO"/*.ext4 .
+    run --separate-stderr timeout 100 "$ROOTLET" run ./root.ext4 --timeout 2
+    failed 124 "still running after 2 s"
+    run --separate-stderr timeout 100 "$ROOTLET" run ./root.ext4 --append init=/nowhere
+    [ "$status" = 125 ]
+    [[ $stderr == *anic* ]]
+}
