@@ -135,11 +135,6 @@ static bool accept(struct fetch *fetch, const char *place, int result, struct rl
 	return good;
 }
 
-static bool is_url(const char *place)
-{
-	return !strncmp(place, "http://", 7) || !strncmp(place, "https://", 8);
-}
-
 static bool is_set(const char *variable)
 {
 	const char *value = getenv(variable);
@@ -182,15 +177,16 @@ out:
 	return result;
 }
 
-/* A place is an http or https URL, or a file. */
+/* A place is a URL, or a file. */
 static bool try_place(struct fetch *fetch, const char *place)
 {
+	bool is_file_url = !strncmp(place, "file://", 7);
 	struct rl_error why = RL_ERROR_NONE;
 	int result;
 
 	fetch->file = rl_printf("%s/file", fetch->temp.path);
-	if (!is_url(place))
-		result = copy_file(place, fetch->file, &why);
+	if (is_file_url || !strstr(place, "://"))
+		result = copy_file(is_file_url ? place + 7 : place, fetch->file, &why);
 	else if (is_set("ROOTLET_OFFLINE"))
 		result = rl_fail(&why, place, "fetch", "not asked, ROOTLET_OFFLINE is set");
 	else
@@ -206,8 +202,6 @@ static bool try_mirror(struct fetch *fetch)
 
 	if (!mirror || !mirror[0])
 		return false;
-	if (!strncmp(mirror, "file://", 7))
-		mirror += 7;
 	place = rl_printf("%s/%s", mirror, fetch->source->name);
 	found = try_place(fetch, place);
 	free(place);

@@ -15,7 +15,7 @@ make allnoconfig >allnoconfig.log 2>&1 || { cat allnoconfig.log; exit 1; }
     cat "$RECIPE/busybox.config"
     sed -n 's/.*(\([A-Za-z0-9_]*\)) \[[Nn]\/.*/# CONFIG_\1 is not set/p' allnoconfig.log
 } >.config
-{ yes '' 2>&- | timeout 60 make oldconfig && : >oldconfig.done; } 2>&1 | head -c 1000000 >oldconfig.log
+{ yes '' 2>&- | timeout 300 make oldconfig && : >oldconfig.done; } 2>&1 | head -c 1000000 >oldconfig.log
 [ -e oldconfig.done ] || { tail -n 20 oldconfig.log; echo "busybox.config: make oldconfig failed" >&2; exit 1; }
 
 # oldconfig drops a symbol it does not know and changes one whose dependencies are not met, and
