@@ -2,11 +2,15 @@
 
 #include "base/mem.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_SIZE ((size_t)256 * 1024)
+/* An arena begins with small blocks; one that has grown gets big ones. */
+#define SMALL_BLOCK ((size_t)256 * 1024)
+#define BIG_BLOCK   ((size_t)8 * 1024 * 1024)
+#define SMALL_TOTAL ((size_t)1024 * 1024)
 
 struct rl_arena_block {
 	struct rl_arena_block *older;
@@ -18,11 +22,15 @@ static char *take(struct rl_arena *arena, size_t size)
 	char *p;
 
 	if (size > arena->left) {
-		size_t room = size > BLOCK_SIZE / 4 ? size : BLOCK_SIZE - sizeof(struct rl_arena_block);
+		size_t room = arena->total < SMALL_TOTAL ? SMALL_BLOCK : BIG_BLOCK;
+		bool own = size > SMALL_BLOCK / 4;
 		struct rl_arena_block *block;
 
-		block = rl_calloc(1, sizeof(*block) + room);
-		if (room == size && arena->blocks) {
+		if (own)
+			room = sizeof(*block) + size;
+		block = rl_calloc_table(room);
+		arena->total += room;
+		if (own && arena->blocks) {
 			/* A big object gets a block of its own and leaves the current one in use. */
 			block->older = arena->blocks->older;
 			arena->blocks->older = block;
@@ -31,7 +39,7 @@ static char *take(struct rl_arena *arena, size_t size)
 		block->older = arena->blocks;
 		arena->blocks = block;
 		arena->next = block->bytes;
-		arena->left = room;
+		arena->left = room - sizeof(*block);
 	}
 	p = arena->next;
 	arena->next += size;
@@ -43,11 +51,11 @@ void *rl_arena_alloc(struct rl_arena *arena, size_t size)
 {
 	size_t skew = (size_t)(-(uintptr_t)arena->next & 7);
 
-	if (skew <= arena->left) {
+	if (skew > arena->left) {
+		arena->left = 0;
+	} else if (skew) {
 		arena->next += skew;
 		arena->left -= skew;
-	} else {
-		arena->left = 0;
 	}
 	if (size > (size_t)-1 / 2)
 		abort();
@@ -58,7 +66,8 @@ char *rl_arena_string(struct rl_arena *arena, const char *bytes, size_t size)
 {
 	char *s = take(arena, size + 1);
 
-	memcpy(s, bytes, size);
+	if (size)
+		memcpy(s, bytes, size);
 	s[size] = '\0';
 	return s;
 }

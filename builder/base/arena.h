@@ -9,13 +9,14 @@
 
 struct rl_arena {
 	struct rl_arena_block *blocks; /* newest first */
-	char *next;		       /* free space of the newest block */
+	char *next; /* free space of the newest block */
 	size_t left;
+	size_t total; /* bytes of all blocks */
 };
 
 #define RL_ARENA_NONE                                                                                        \
 	{                                                                                                    \
-		NULL, NULL, 0                                                                                \
+		NULL, NULL, 0, 0                                                                             \
 	}
 
 void *rl_arena_alloc(struct rl_arena *arena, size_t size);

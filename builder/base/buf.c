@@ -20,7 +20,7 @@ char *rl_buf_reserve(struct rl_buf *buf, size_t size)
 		buf->data = rl_realloc_array(buf->data, room, 1);
 		buf->room = room;
 	}
-	return buf->data + buf->size;
+	return buf->size ? buf->data + buf->size : buf->data;
 }
 
 void rl_buf_bytes(struct rl_buf *buf, const void *bytes, size_t size)

@@ -13,9 +13,9 @@
 
 struct rl_error {
 	char *subject; /* what it is about: a file, "file:line", an image, a package */
-	char *action;  /* what was being done: "open", "write", "build" */
-	char *reason;  /* why it failed, for a person */
-	bool usage;    /* the command line itself was wrong: exit status 2 */
+	char *action; /* what was being done: "open", "write", "build" */
+	char *reason; /* why it failed, for a person */
+	bool usage; /* the command line itself was wrong: exit status 2 */
 };
 
 #define RL_ERROR_NONE                                                                                        \

@@ -33,8 +33,11 @@ static const char *match_set(const char *p, char c, bool *fits)
 	return p + 1;
 }
 
-/* Matches one character; returns the rest of the pattern, or NULL if it does not fit. */
-static const char *match_one(const char *p, char c)
+/*
+ * Matches one character; returns the rest of the pattern, or NULL if it does not fit. *literal is the
+ * first "[" known to have no end: it and those behind it are plain characters.
+ */
+static const char *match_one(const char *p, char c, const char **literal)
 {
 	const char *rest;
 	bool fits;
@@ -43,8 +46,12 @@ static const char *match_one(const char *p, char c)
 		return NULL;
 	if (*p == '?')
 		return c == '/' ? NULL : p + 1;
-	if (*p == '[' && (rest = match_set(p + 1, c, &fits)))
-		return fits && c != '/' ? rest : NULL;
+	if (*p == '[' && (!*literal || p < *literal)) {
+		rest = match_set(p + 1, c, &fits);
+		if (rest)
+			return fits && c != '/' ? rest : NULL;
+		*literal = p;
+	}
 	if (*p == '\\' && p[1])
 		p++;
 	return *p == c ? p + 1 : NULL;
@@ -54,6 +61,8 @@ bool rl_glob_match(const char *pattern, const char *string)
 {
 	/* Where to go on after a mismatch: at the last * and the last **, one character further. */
 	const char *star = NULL, *star_at = NULL, *deep = NULL, *deep_at = NULL;
+	const char *first = NULL; /* where the first * behind the last ** began */
+	const char *literal = NULL;
 
 	for (;;) {
 		const char *rest;
@@ -67,23 +76,36 @@ bool rl_glob_match(const char *pattern, const char *string)
 			continue;
 		}
 		if (*pattern == '*') {
+			if (!star)
+				first = string;
 			star = ++pattern;
 			star_at = string;
 			continue;
 		}
 		if (!*pattern && !*string)
 			return true;
-		rest = match_one(pattern, *string);
+		rest = match_one(pattern, *string, &literal);
 		if (rest) {
 			pattern = rest;
 			string++;
 		} else if (star && *star_at && *star_at != '/') {
 			string = ++star_at;
 			pattern = star;
+		} else if (deep && star) {
+			/*
+			 * The first * could have taken whatever a later start would have skipped in the same
+			 * component, so the next start that can fit is one that brings it into the next.
+			 */
+			const char *end = first + strcspn(first, "/");
+
+			if (!*end)
+				return false;
+			string = deep_at += end - first + 1;
+			pattern = deep;
+			star = NULL;
 		} else if (deep && *deep_at) {
 			string = ++deep_at;
 			pattern = deep;
-			star = NULL;
 		} else {
 			return false;
 		}
@@ -97,9 +119,11 @@ bool rl_glob_match_path(const char *pattern, const char *path)
 
 		return rl_glob_match(pattern, slash ? slash + 1 : path);
 	}
-	if (*path == '/')
-		path++;
 	if (*pattern == '/')
 		pattern++;
+	else if (pattern[0] == '*' && pattern[1] == '*')
+		return rl_glob_match(pattern, path); /* it takes the first slash */
+	if (*path == '/')
+		path++;
 	return rl_glob_match(pattern, path);
 }

@@ -10,9 +10,10 @@
 /*
  * Whether a pattern fits an absolute path ("/usr/bin/ls"). A pattern without a slash is held against
  * the last component alone; one with a slash against the whole path, with or without a leading slash.
+ * What begins with two stars and a slash fits at any depth, also at the top.
  */
 bool rl_glob_match_path(const char *pattern, const char *path);
-/* Whether the whole string fits. Cost is at most the product of both lengths. */
+/* Whether the whole string fits. The cost is about the product of both lengths, and no more. */
 bool rl_glob_match(const char *pattern, const char *string);
 
 #endif

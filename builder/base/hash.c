@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct rl_hash {
@@ -86,11 +87,16 @@ int rl_hash_file(const char *path, char hex[RL_SHA256_HEX], struct rl_error *err
 	size_t room = 256 * 1024;
 	char *chunk;
 	struct rl_hash *hash;
+	struct stat st;
 	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return rl_fail_errno(err, path, "open", errno);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return rl_fail(err, path, "read", "not a regular file");
+	}
 	chunk = rl_alloc(room);
 	hash = rl_hash_new();
 	while ((n = rl_read_some(fd, chunk, room)) > 0)

@@ -26,7 +26,7 @@ void rl_hash_end(struct rl_hash *hash, uint8_t digest[RL_SHA256_SIZE]);
 void rl_hash_end_hex(struct rl_hash *hash, char hex[RL_SHA256_HEX]);
 void rl_hash_hex(const uint8_t digest[RL_SHA256_SIZE], char hex[RL_SHA256_HEX]);
 
-/* The SHA-256 of a file's bytes, in lower-case hex. */
+/* The SHA-256 of a regular file's bytes, in lower-case hex. */
 int rl_hash_file(const char *path, char hex[RL_SHA256_HEX], struct rl_error *err);
 
 #endif

@@ -1,14 +1,25 @@
 #include "base/io.h"
 
 #include "base/mem.h"
+#include "base/signals.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* Longer paths are opened in pieces; the kernel takes less than PATH_MAX (4096) at once. */
+#define PIECE_MAX 4000
+
+/* Whether a call that gave EINTR is to be made again: not if the signal was one that asks us to end. */
+static bool goes_on(void)
+{
+	return errno == EINTR && !rl_signal_caught();
+}
 
 ssize_t rl_read_some(int fd, void *data, size_t size)
 {
@@ -16,7 +27,7 @@ ssize_t rl_read_some(int fd, void *data, size_t size)
 
 	do {
 		n = read(fd, data, size);
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && goes_on());
 	return n;
 }
 
@@ -46,7 +57,7 @@ int rl_write_all(int fd, const void *data, size_t size)
 	while (size) {
 		ssize_t n = write(fd, p, size);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && goes_on())
 			continue;
 		if (n < 0)
 			return -1;
@@ -134,9 +145,12 @@ int rl_read_file(const char *path, size_t limit, struct rl_buf *buf, struct rl_e
 
 int rl_make_folders(const char *path, struct rl_error *err)
 {
-	char *copy = rl_strdup(path);
+	char *copy;
 	int result = 0;
 
+	if (!*path)
+		return rl_fail_errno(err, path, "make folder", ENOENT);
+	copy = rl_strdup(path);
 	for (char *p = copy + 1; !result; p++) {
 		char c = *p;
 
@@ -161,43 +175,71 @@ int rl_make_folders(const char *path, struct rl_error *err)
 	return result;
 }
 
-static int remove_entries(int fd, const char *name, struct rl_error *err)
+/* The size of the next piece of a path: whole components, or a single one. */
+static size_t piece_size(const char *path, bool single)
 {
-	DIR *dir = fdopendir(fd);
-	struct dirent *entry;
-	int result = 0;
+	size_t size = strlen(path);
 
-	if (!dir) {
-		close(fd);
-		return rl_fail_errno(err, name, "open", errno);
-	}
-	while (!result && (errno = 0, entry = readdir(dir))) {
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-			continue;
-		result = rl_remove_tree(dirfd(dir), entry->d_name, err);
-	}
-	closedir(dir);
-	return result;
+	if (single)
+		return strcspn(path, "/");
+	if (size <= PIECE_MAX)
+		return size;
+	for (size = PIECE_MAX; size && path[size] != '/'; size--)
+		;
+	return size;
 }
 
-int rl_remove_tree(int dirfd, const char *name, struct rl_error *err)
+/* Opens one piece; a single component with openat(), which follows no symlink in its last component. */
+static int open_piece(int dirfd, const char *path, size_t size, bool single, int flags)
 {
-	int fd;
+	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+	char piece[PIECE_MAX + 1];
 
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return rl_fail_errno(err, name, "remove", errno);
-	/* A build may leave folders that it may not write itself. */
-	fchmodat(dirfd, name, 0700, 0);
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return rl_fail_errno(err, name, "remove", errno);
-	if (remove_entries(fd, name, err))
+	if (!size || size > PIECE_MAX) {
+		errno = *path ? ENAMETOOLONG : ENOENT;
 		return -1;
-	if (unlinkat(dirfd, name, AT_REMOVEDIR) && errno != ENOENT)
-		return rl_fail_errno(err, name, "remove", errno);
-	return 0;
+	}
+	memcpy(piece, path, size);
+	piece[size] = '\0';
+	if (!single)
+		return (int)syscall(SYS_openat2, dirfd, piece, &how, sizeof(how));
+	if (!strcmp(piece, "..")) {
+		errno = EXDEV;
+		return -1;
+	}
+	return openat(dirfd, piece, flags);
+}
+
+int rl_open_below(int dirfd, const char *path, int flags)
+{
+	bool single = false; /* there is no openat2(): Linux before 5.6, or a sandbox that does not know it */
+	int at = dirfd, fd;
+
+	if (*path == '/') {
+		errno = EXDEV;
+		return -1;
+	}
+	flags |= O_NOFOLLOW | O_CLOEXEC;
+	for (;;) {
+		size_t size = piece_size(path, single);
+		const char *rest = path + size + strspn(path + size, "/");
+		int error;
+
+		fd = open_piece(at, path, size, single,
+			*rest ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : flags);
+		error = errno;
+		if (fd < 0 && !single && (error == ENOSYS || error == EPERM)) {
+			single = true;
+			continue;
+		}
+		if (at != dirfd)
+			close(at);
+		errno = error;
+		if (fd < 0 || !*rest)
+			return fd;
+		at = fd;
+		path = rest;
+	}
 }
 
 void rl_close(int *fd)

@@ -13,7 +13,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* read(2) that goes on after EINTR: bytes read, 0 at the end, -1 and errno. */
+/*
+ * read(2) that goes on after EINTR: bytes read, 0 at the end, -1 and errno. Where reading or writing
+ * waits for somebody else (a pipe, a terminal), a signal that rl_signals_catch() caught ends it with EINTR.
+ */
 ssize_t rl_read_some(int fd, void *data, size_t size);
 /* These move all size bytes, or return -1 and errno; a file that ends early sets errno to ENODATA. */
 int rl_read_all(int fd, void *data, size_t size);
@@ -28,7 +31,18 @@ int rl_read_file_at(int dirfd, const char *path, size_t limit, struct rl_buf *bu
 /* Makes a folder and the missing ones above it; one that exists is fine. */
 int rl_make_folders(const char *path, struct rl_error *err);
 
-/* Removes a file or a whole tree below dirfd, following no symlink; what is not there is fine. */
+/*
+ * Opens what is at a path below dirfd: symlinks are not followed anywhere in it (ELOOP or ENOTDIR), nothing
+ * leads out of dirfd (EXDEV), and the path may be longer than PATH_MAX. O_NOFOLLOW and O_CLOEXEC are
+ * added to flags. A descriptor, or -1 and errno.
+ */
+int rl_open_below(int dirfd, const char *path, int flags);
+
+/*
+ * Removes a file or a whole tree below dirfd; what is not there is fine. Symlinks are not followed, mount
+ * points below are not entered (an error), folders that are closed to their owner are opened. The tree
+ * may be of any depth. Errors name the path that begins with name.
+ */
 int rl_remove_tree(int dirfd, const char *name, struct rl_error *err);
 
 /* Closes a descriptor, unless it is -1, and makes it -1. */

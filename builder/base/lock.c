@@ -15,8 +15,8 @@ pid_t rl_lock_holder(int fd, bool for_writing)
 
 	if (fcntl(fd, F_GETLK, &lock) || lock.l_type == F_UNLCK)
 		return 0;
-	/* -1: an open file description lock, which has no process. */
-	return lock.l_pid;
+	/* 0: outside of our pid namespace; -1: an open file description lock, which has no process. */
+	return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
 char *rl_process_name(pid_t pid)
@@ -27,8 +27,8 @@ char *rl_process_name(pid_t pid)
 	if (pid > 0 && rl_read_file(path, 4096, &comm, NULL) == 0 && comm.size) {
 		const char *end = memchr(comm.data, '\n', comm.size);
 
-		name = rl_printf("%ld (%.*s)", (long)pid, (int)(end ? end - comm.data : (long)comm.size),
-			comm.data);
+		name = rl_printf(
+			"%ld (%.*s)", (long)pid, (int)(end ? end - comm.data : (long)comm.size), comm.data);
 	} else {
 		name = rl_printf("%ld", (long)pid);
 	}
@@ -49,6 +49,8 @@ int rl_lock_check(const char *path, bool for_writing, const char *action, struct
 	close(fd);
 	if (!holder)
 		return 0;
+	if (holder < 0)
+		return rl_fail(err, path, action, "in use by another process");
 	name = rl_process_name(holder);
 	rl_fail(err, path, action, "in use by process %s", name);
 	free(name);

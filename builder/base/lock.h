@@ -1,6 +1,7 @@
 /*
  * Locks on images, of the kind that UML takes on its disks: POSIX record locks (fcntl) on the whole
- * file. So a running guest is seen here, and a guest sees us.
+ * file. So a running guest is seen here. A process loses its own locks on a file with the first
+ * descriptor of it that it closes: whoever holds one must not call rl_lock_check().
  */
 #ifndef RL_BASE_LOCK_H
 #define RL_BASE_LOCK_H
@@ -10,7 +11,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* The pid of a process that holds a lock in our way, 0 for none. A lock for reading fails only against writers. */
+/*
+ * The pid of a process that holds a lock in our way, 0 for none, -1 for one without a pid that could be
+ * told. A lock for reading fails only against writers.
+ */
 pid_t rl_lock_holder(int fd, bool for_writing);
 /* "1234 (linux.uml)"; the caller frees it. */
 char *rl_process_name(pid_t pid);

@@ -1,8 +1,12 @@
 #include "base/mem.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 * 1024 * 1024)
 
 static void *must(void *p)
 {
@@ -21,6 +25,18 @@ void *rl_alloc(size_t size)
 void *rl_calloc(size_t count, size_t size)
 {
 	return must(calloc(count ? count : 1, size ? size : 1));
+}
+
+void *rl_calloc_table(size_t size)
+{
+	void *p;
+
+	if (size < 2 * HUGE_PAGE || size > SIZE_MAX / 2)
+		return rl_calloc(1, size);
+	size = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	p = must(aligned_alloc(HUGE_PAGE, size));
+	madvise(p, size, MADV_HUGEPAGE); /* a wish */
+	return memset(p, 0, size);
 }
 
 void *rl_realloc_array(void *old, size_t count, size_t size)

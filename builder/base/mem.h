@@ -10,6 +10,11 @@
 /* As malloc and friends; the result is never NULL and the caller frees it with free(). */
 void *rl_alloc(size_t size);
 void *rl_calloc(size_t count, size_t size);
+/*
+ * Zeroed memory; a large piece gets huge pages where the kernel has them. In tables that are used all over
+ * and filled quickly most of the time would go to page faults and the TLB.
+ */
+void *rl_calloc_table(size_t size);
 /* An array of count elements of size bytes; aborts if the product overflows. */
 void *rl_realloc_array(void *old, size_t count, size_t size);
 char *rl_strdup(const char *s);

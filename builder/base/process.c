@@ -10,7 +10,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,22 +45,36 @@ void rl_argv_free(struct rl_argv *argv)
 	*argv = (struct rl_argv)RL_ARGV_NONE;
 }
 
-/* Makes descriptor from become to, safe against from already being to. */
-static int place(int from, int to)
+/* Why a child could not start, as it tells its parent. */
+struct failure {
+	int number; /* errno */
+	bool in_folder;
+};
+
+/* A high descriptor for what is to become 0, 1 or 2, so that placing one does not overwrite another. */
+static int set_aside(int fd)
 {
-	if (from == to)
-		return fcntl(to, F_SETFD, 0);
-	return dup2(from, to) < 0 ? -1 : 0;
+	if (fd < 0)
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static void child(const struct rl_spawn *spawn, pid_t parent, int report)
+static void reset_signals(void)
 {
-	int fds[3] = {spawn->in, spawn->out, spawn->err}, null;
 	sigset_t none;
 
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child(const struct rl_spawn *spawn, const char *program, pid_t parent, int report)
+{
+	int fds[3] = {spawn->in, spawn->out, spawn->err};
+	struct failure failure = {0, false};
+
+	reset_signals();
 	if (spawn->new_session)
 		setsid();
 	if (spawn->die_with_parent) {
@@ -65,70 +82,101 @@ static void child(const struct rl_spawn *spawn, pid_t parent, int report)
 		if (getppid() != parent)
 			_exit(127);
 	}
-	/* Move what is wanted out of the way of 0..2, then put it in place. */
-	null = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, 3);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = set_aside(fds[i]);
+		if (fds[i] < 0)
+			goto failed;
+	}
 	for (int i = 0; i < 3; i++)
-		fds[i] = fds[i] < 0 ? null : fds[i] < 3 ? fcntl(fds[i], F_DUPFD_CLOEXEC, 3) : fds[i];
-	for (int i = 0; i < 3; i++)
-		if (place(fds[i], i))
+		if (dup2(fds[i], i) < 0)
 			goto failed;
 	for (size_t i = 0; i < spawn->keep_count; i++)
 		if (fcntl(spawn->keep[i], F_SETFD, 0))
 			goto failed;
-	if (spawn->folder && chdir(spawn->folder))
-		goto failed;
-	if (spawn->env)
-		execvpe(spawn->argv[0], spawn->argv, spawn->env);
-	else
-		execvp(spawn->argv[0], spawn->argv);
+	failure.in_folder = spawn->folder && chdir(spawn->folder);
+	if (!failure.in_folder)
+		execve(program, spawn->argv, spawn->env ? spawn->env : environ);
 failed:
-	null = errno;
-	rl_write_all(report, &null, sizeof(null));
+	failure.number = errno;
+	rl_write_all(report, &failure, sizeof(failure));
 	_exit(127);
+}
+
+/* A pipe whose ends are not among 0..2, which the child fills anew. */
+static int make_report(int report[2])
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		report[i] = set_aside(ends[i]);
+		close(ends[i]);
+	}
+	if (report[0] >= 0 && report[1] >= 0)
+		return 0;
+	rl_close(&report[0]);
+	rl_close(&report[1]);
+	errno = EMFILE;
+	return -1;
 }
 
 int rl_spawn(const struct rl_spawn *spawn, pid_t *pid, struct rl_error *err)
 {
-	int report[2], number = 0;
+	const char *name = spawn->argv[0];
+	char *program = rl_find_program(name);
+	struct failure failure = {0, false};
 	pid_t parent = getpid();
+	int report[2];
+	ssize_t n;
 
-	if (pipe2(report, O_CLOEXEC))
-		return rl_fail_errno(err, spawn->argv[0], "start", errno);
-	/* Keep the report out of 0..2, which the child fills anew. */
-	for (int i = 0; i < 2; i++) {
-		if (report[i] < 3) {
-			int moved = fcntl(report[i], F_DUPFD_CLOEXEC, 3);
-
-			close(report[i]);
-			report[i] = moved;
-		}
+	if (!program && !strchr(name, '/'))
+		return rl_fail(err, name, "start", "not found in PATH");
+	if (make_report(report)) {
+		free(program);
+		return rl_fail_errno(err, name, "start", errno);
 	}
 	*pid = fork();
 	if (*pid == 0)
-		child(spawn, parent, report[1]);
-	number = *pid < 0 ? errno : 0;
+		child(spawn, program ? program : name, parent, report[1]);
+	if (*pid < 0)
+		failure.number = errno;
+	free(program);
 	close(report[1]);
-	if (*pid > 0 && rl_read_all(report[0], &number, sizeof(number)) == 0)
-		rl_wait(*pid);
+	/* Until the child has become the program: its end of the pipe is closed then. */
+	do {
+		n = *pid < 0 ? 0 : read(report[0], &failure, sizeof(failure));
+	} while (n < 0 && errno == EINTR);
 	close(report[0]);
-	if (number)
-		return rl_fail_errno(err, spawn->argv[0], "start", number);
+	if (n > 0)
+		rl_wait(*pid);
+	if (failure.in_folder)
+		return rl_fail_errno(err, spawn->folder, "enter", failure.number);
+	if (failure.number)
+		return rl_fail_errno(err, name, "start", failure.number);
 	return 0;
 }
 
 int rl_wait(pid_t pid)
 {
 	int status = 0;
+	pid_t got;
 
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
+	do {
+		got = waitpid(pid, &status, 0);
+	} while (got < 0 && errno == EINTR);
+	/* A child whose end nobody tells us (SIGCHLD is ignored) counts as failed. */
+	return got == pid ? status : 127 << 8;
 }
 
 char *rl_wait_text(int status)
 {
+	const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+
+	if (name)
+		return rl_printf("killed by SIG%s", name);
 	if (WIFSIGNALED(status))
-		return rl_printf("killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
+		return rl_printf("killed by signal %d", WTERMSIG(status));
 	return rl_printf("exit status %d", WEXITSTATUS(status));
 }
 
@@ -140,73 +188,134 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static void cut_tail(struct rl_capture *capture)
+{
+	struct rl_buf *tail = &capture->tail;
+
+	if (tail->size <= capture->tail_size)
+		return;
+	memmove(tail->data, tail->data + tail->size - capture->tail_size, capture->tail_size);
+	tail->size = capture->tail_size;
+}
+
+/* Cut only now and then, so that each byte is moved about once. */
 static void keep_tail(struct rl_capture *capture, const char *bytes, size_t size)
 {
 	struct rl_buf *tail = &capture->tail;
 
 	rl_buf_bytes(tail, bytes, size);
-	if (tail->size > 2 * capture->tail_size) {
-		memmove(tail->data, tail->data + tail->size - capture->tail_size, capture->tail_size);
-		tail->size = capture->tail_size;
-	}
+	if (tail->size > 2 * capture->tail_size)
+		cut_tail(capture);
 }
 
-/* Reads the child's output until it ends or a limit is passed. */
-static int pump(int fd, struct rl_capture *capture, const char *subject, const char *program,
-	struct rl_error *err)
+/* A program that is run, and what is known of it. */
+struct running {
+	const char *subject, *program; /* for errors */
+	struct rl_capture *capture;
+	pid_t pid;
+	struct pollfd polls[2]; /* its output, -1 when it is closed; its pidfd, -1 if there are none */
+	uint64_t printed;
+};
+
+static bool has_ended(pid_t pid)
 {
-	int64_t end = now_ms() + (int64_t)capture->seconds * 1000;
-	uint64_t total = 0;
+	siginfo_t info = {.si_pid = 0};
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
+}
+
+/* Reads at most size bytes of output once. */
+static int take_output(struct running *run, size_t size, struct rl_error *err)
+{
+	struct rl_capture *capture = run->capture;
 	char chunk[16384];
+	ssize_t n = read(run->polls[0].fd, chunk, size < sizeof(chunk) ? size : sizeof(chunk));
+
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n <= 0) {
+		run->polls[0].fd = -1;
+		return 0;
+	}
+	run->printed += (uint64_t)n;
+	keep_tail(capture, chunk, (size_t)n);
+	if (capture->output_size && run->printed > capture->output_size)
+		return rl_fail(err, run->subject, run->program, "printed more than its limit of %llu bytes",
+			(unsigned long long)capture->output_size);
+	if (capture->log >= 0 && rl_write_all(capture->log, chunk, (size_t)n))
+		return rl_fail_errno(err, run->subject, "write log", errno);
+	return 0;
+}
+
+/* Reads what is in the pipe when the program has ended; others may still hold it and write to it. */
+static int take_rest(struct running *run, struct rl_error *err)
+{
+	int left = 0;
+
+	if (run->polls[0].fd >= 0 && ioctl(run->polls[0].fd, FIONREAD, &left))
+		left = 0;
+	while (left > 0 && run->polls[0].fd >= 0) {
+		uint64_t before = run->printed;
+
+		if (take_output(run, (size_t)left, err))
+			return -1;
+		left -= (int)(run->printed - before);
+	}
+	return 0;
+}
+
+/* Reads the program's output until it ends or a limit is passed. */
+static int pump(struct running *run, struct rl_error *err)
+{
+	uint64_t seconds = run->capture->seconds;
+	int64_t end = now_ms() + (int64_t)seconds * 1000;
 
 	for (;;) {
-		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-		int64_t left = end - now_ms();
-		ssize_t n;
+		int64_t left = seconds ? end - now_ms() : INT64_MAX;
+		/* With a pidfd nothing needs to be asked for again, but for signals that came just before. */
+		int wait = run->polls[1].fd < 0 ? 20 : 500;
 
-		if (rl_check_interrupted(subject, program, err))
+		/* Asked first: all that it printed is in the pipe then. */
+		if (has_ended(run->pid))
+			return take_rest(run, err);
+		if (rl_check_interrupted(run->subject, run->program, err))
 			return -1;
-		if (capture->seconds && left <= 0)
-			return rl_fail(err, subject, program, "still running after its time limit of %llu s",
-				(unsigned long long)capture->seconds);
-		if (poll(&poll_fd, 1, capture->seconds && left < 500 ? (int)left : 500) <= 0)
-			continue;
-		n = rl_read_some(fd, chunk, sizeof(chunk));
-		if (n <= 0)
-			return 0;
-		total += (uint64_t)n;
-		keep_tail(capture, chunk, (size_t)n);
-		if (capture->output_size && total > capture->output_size)
-			return rl_fail(err, subject, program, "printed more than its limit of %llu bytes",
-				(unsigned long long)capture->output_size);
-		if (capture->log >= 0 && rl_write_all(capture->log, chunk, (size_t)n))
-			return rl_fail_errno(err, subject, "write log", errno);
+		if (left <= 0)
+			return rl_fail(err, run->subject, run->program,
+				"still running after its time limit of %llu s", (unsigned long long)seconds);
+		if (poll(run->polls, 2, left < wait ? (int)left : wait) > 0 && run->polls[0].revents &&
+			take_output(run, SIZE_MAX, err))
+			return -1;
 	}
 }
 
 int rl_run_captured(
 	const struct rl_spawn *spawn, struct rl_capture *capture, const char *subject, struct rl_error *err)
 {
-	struct rl_spawn run = *spawn;
-	int output[2], result, status;
-	pid_t pid;
+	struct rl_spawn child_spawn = *spawn;
+	struct running run = {.subject = subject, .program = spawn->argv[0], .capture = capture};
+	int output[2], pidfd, result, status;
 
 	if (pipe2(output, O_CLOEXEC))
 		return rl_fail_errno(err, subject, spawn->argv[0], errno);
-	run.out = run.err = output[1];
-	run.new_session = run.die_with_parent = true;
-	if (rl_spawn(&run, &pid, err)) {
+	child_spawn.out = child_spawn.err = output[1];
+	child_spawn.new_session = child_spawn.die_with_parent = true;
+	result = rl_spawn(&child_spawn, &run.pid, err);
+	close(output[1]);
+	if (result) {
 		close(output[0]);
-		close(output[1]);
 		return -1;
 	}
-	close(output[1]);
-	result = pump(output[0], capture, subject, spawn->argv[0], err);
-	if (result)
-		kill(-pid, SIGKILL);
-	status = rl_wait(pid);
-	kill(-pid, SIGKILL); /* whatever it left running in the background */
+	pidfd = (int)syscall(SYS_pidfd_open, run.pid, 0);
+	run.polls[0] = (struct pollfd){.fd = output[0], .events = POLLIN};
+	run.polls[1] = (struct pollfd){.fd = pidfd, .events = POLLIN};
+	result = pump(&run, err);
+	/* The program itself, or what it left in the background. Its number is not free before we wait. */
+	kill(-run.pid, SIGKILL);
+	status = rl_wait(run.pid);
+	rl_close(&pidfd);
 	close(output[0]);
+	cut_tail(capture);
 	if (!result && status) {
 		char *text = rl_wait_text(status);
 
@@ -216,17 +325,24 @@ int rl_run_captured(
 	return result;
 }
 
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 char *rl_find_program(const char *name)
 {
 	const char *path = getenv("PATH");
 
 	if (strchr(name, '/'))
-		return access(name, X_OK) == 0 ? rl_strdup(name) : NULL;
+		return is_program(name) ? rl_strdup(name) : NULL;
 	for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
 		size_t n = strcspn(p, ":");
-		char *file = rl_printf("%.*s/%s", (int)n, n ? p : ".", name);
+		char *file = n ? rl_printf("%.*s/%s", (int)n, p, name) : rl_printf("./%s", name);
 
-		if (access(file, X_OK) == 0)
+		if (is_program(file))
 			return file;
 		free(file);
 		p += n + (p[n] == ':');

@@ -37,8 +37,12 @@ static void show(const char *what, const char *text)
 	rl_text_escape(&line, what, strlen(what));
 	rl_buf_text(&line, ": ");
 	rl_text_escape(&line, text, strlen(text));
-	if (line.size > width - 1)
+	if (line.size > width - 1) {
 		line.size = width - 1;
+		/* not in the middle of a character: UTF-8 goes on with 10xxxxxx */
+		while (line.size && ((unsigned char)line.data[line.size] & 0xc0) == 0x80)
+			line.size--;
+	}
 	fprintf(stderr, "\r\033[K%.*s", (int)line.size, line.data);
 	fflush(stderr);
 	rl_buf_free(&line);

@@ -5,44 +5,190 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define COMPARE_CHUNK ((size_t)1024 * 1024)
 
-static char *temporary_name(const char *path)
+/* Temporary names for one output: as many can be written at once. */
+#define NAMES_MAX 100
+
+static const char *not_a_file(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "it is a folder";
+	case S_IFCHR:
+	case S_IFBLK:
+		return "it is a device, and an output is a file that is replaced as a whole";
+	case S_IFIFO:
+		return "it is a fifo or a pipe, and an output is a file that is replaced as a whole";
+	default:
+		return "it is not a regular file";
+	}
+}
+
+static bool is_standard_output(const struct stat *st)
+{
+	struct stat standard;
+
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &standard) == 0 && standard.st_dev == st->st_dev &&
+			standard.st_ino == st->st_ino)
+			return true;
+	return false;
+}
+
+/* Looks at what is at path now; *exists tells whether there is anything. */
+static int look(const char *path, struct stat *old, bool *exists, struct rl_error *err)
+{
+	*exists = stat(path, old) == 0;
+	if (!*exists && errno == ENOENT && lstat(path, old) == 0)
+		return rl_fail(err, path, "create", "it is a symlink to something that is not there");
+	if (!*exists)
+		return errno == ENOENT ? 0 : rl_fail_errno(err, path, "create", errno);
+	if (!S_ISREG(old->st_mode))
+		return rl_fail(err, path, "create", "%s", not_a_file(old->st_mode));
+	if (is_standard_output(old))
+		return rl_fail(err, path, "create", "standard output goes there");
+	if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
+		return rl_fail_errno(err, path, "create", errno);
+	return 0;
+}
+
+/* Opens the folder of a path and takes its last component. */
+static int open_place(struct rl_publish *out, const char *path)
 {
 	const char *slash = strrchr(path, '/');
+	char *folder = slash ? rl_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : rl_strdup(".");
 
-	return rl_printf(".%.200s.rootlet-%ld", slash ? slash + 1 : path, (long)getpid());
+	out->name = rl_strdup(slash ? slash + 1 : path);
+	out->dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(folder);
+	return out->dirfd < 0 ? -1 : 0;
+}
+
+static bool is_named(int dirfd, const char *name, int fd)
+{
+	struct stat a, b;
+
+	return fstatat(dirfd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &b) == 0 &&
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/*
+ * Whoever writes a temporary file holds a lock on it, so one that can be locked is what a killed process
+ * left. Removes it then; false if it is in use.
+ */
+static bool remove_litter(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool gone;
+
+	if (fd < 0)
+		return errno == ENOENT;
+	gone = flock(fd, LOCK_EX | LOCK_NB) == 0 && is_named(dirfd, name, fd) &&
+	       unlinkat(dirfd, name, 0) == 0;
+	close(fd);
+	return gone;
+}
+
+static int link_file(struct rl_publish *out, const char *name)
+{
+	char proc_path[64];
+
+	snprintf(proc_path, sizeof(proc_path), "/proc/self/fd/%d", out->fd);
+	return linkat(AT_FDCWD, proc_path, out->dirfd, name, AT_SYMLINK_FOLLOW);
+}
+
+/* A new file with a name, locked. Another process may take it for litter before the lock is there. */
+static int create_file(struct rl_publish *out, const char *name)
+{
+	for (;;) {
+		out->fd = openat(out->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+		if (out->fd < 0)
+			return -1;
+		flock(out->fd, LOCK_EX);
+		if (is_named(out->dirfd, name, out->fd))
+			return 0;
+		rl_close(&out->fd);
+	}
+}
+
+/* Gives the new file a temporary name: links the open one, or creates it. */
+static int take_name(struct rl_publish *out)
+{
+	for (int i = 0; i < NAMES_MAX;) {
+		/* A name has 255 bytes at most. */
+		char *name = rl_printf(".%.200s.rootlet-%d", out->name, i);
+
+		if ((out->fd < 0 ? create_file(out, name) : link_file(out, name)) == 0) {
+			out->temp = name;
+			return 0;
+		}
+		if (errno != EEXIST) {
+			free(name);
+			return -1;
+		}
+		if (!remove_litter(out->dirfd, name))
+			i++;
+		free(name);
+	}
+	errno = EBUSY;
+	return -1;
+}
+
+/* The new file, without a name if the file system and /proc allow that. */
+static int open_file(struct rl_publish *out)
+{
+	if (access("/proc/self/fd", X_OK) == 0) {
+		out->fd = openat(out->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+		if (out->fd >= 0) {
+			flock(out->fd, LOCK_EX);
+			return 0;
+		}
+		if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
+			return -1;
+	}
+	return take_name(out);
+}
+
+/* The new file is for whom the old one was for, as far as we may say so. */
+static int keep_access(int fd, const struct stat *old)
+{
+	/* What was somebody else's may be ours from now on. */
+	if (fchown(fd, old->st_uid, old->st_gid) && fchown(fd, (uid_t)-1, old->st_gid) && errno != EPERM &&
+		errno != EINVAL)
+		return -1;
+	return fchmod(fd, old->st_mode & 0777);
 }
 
 int rl_publish_open(struct rl_publish *out, const char *path, struct rl_error *err)
 {
-	struct stat st;
-	char *copy = rl_strdup(path);
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	struct stat old, link;
+	char *target = NULL;
+	bool exists;
 
 	*out = (struct rl_publish)RL_PUBLISH_NONE;
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return rl_fail(err, path, "create", "it names a folder");
+	if (look(path, &old, &exists, err))
+		return -1;
+	if (exists && lstat(path, &link) == 0 && S_ISLNK(link.st_mode))
+		target = realpath(path, NULL);
 	out->path = rl_strdup(path);
-	out->dirfd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(copy);
-	if (out->dirfd < 0)
-		return rl_fail_errno(err, path, "create", errno);
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return rl_fail(err, path, "create", "it exists and is not a regular file");
-	out->fd = openat(out->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-	if (out->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
-		out->temp = temporary_name(path);
-		unlinkat(out->dirfd, out->temp, 0);
-		out->fd = openat(
-			out->dirfd, out->temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+	if (open_place(out, target ? target : path) || open_file(out) ||
+		(exists && keep_access(out->fd, &old))) {
+		rl_fail_errno(err, path, "create", errno);
+		rl_publish_close(out);
 	}
-	if (out->fd < 0)
-		return rl_fail_errno(err, path, "create", errno);
-	return 0;
+	free(target);
+	return out->fd < 0 ? -1 : 0;
 }
 
 /*
@@ -79,7 +225,7 @@ static bool same_as_before(const struct rl_publish *out)
 {
 	struct stat now, old;
 	bool same = false;
-	int fd = open(out->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(out->dirfd, out->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	if (fd < 0)
 		return false;
@@ -92,8 +238,6 @@ static bool same_as_before(const struct rl_publish *out)
 
 int rl_publish_commit(struct rl_publish *out, bool *unchanged, struct rl_error *err)
 {
-	const char *slash = strrchr(out->path, '/');
-	const char *name = slash ? slash + 1 : out->path;
 	bool same = same_as_before(out);
 
 	if (unchanged)
@@ -102,19 +246,9 @@ int rl_publish_commit(struct rl_publish *out, bool *unchanged, struct rl_error *
 		return 0;
 	if (fsync(out->fd))
 		return rl_fail_errno(err, out->path, "sync", errno);
-	if (!out->temp) {
-		char proc[64];
-		char *temp = temporary_name(out->path);
-
-		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", out->fd);
-		unlinkat(out->dirfd, temp, 0);
-		if (linkat(AT_FDCWD, proc, out->dirfd, temp, AT_SYMLINK_FOLLOW)) {
-			free(temp);
-			return rl_fail_errno(err, out->path, "create", errno);
-		}
-		out->temp = temp;
-	}
-	if (renameat(out->dirfd, out->temp, out->dirfd, name))
+	if (!out->temp && take_name(out))
+		return rl_fail_errno(err, out->path, "create", errno);
+	if (renameat(out->dirfd, out->temp, out->dirfd, out->name))
 		return rl_fail_errno(err, out->path, "rename", errno);
 	free(out->temp);
 	out->temp = NULL;
@@ -130,6 +264,7 @@ void rl_publish_close(struct rl_publish *out)
 	rl_close(&out->fd);
 	rl_close(&out->dirfd);
 	free(out->path);
+	free(out->name);
 	free(out->temp);
 	*out = (struct rl_publish)RL_PUBLISH_NONE;
 }

@@ -23,7 +23,11 @@ void rl_signals_catch(void)
 		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(numbers[i], &action, NULL);
 	}
+	/* These become errors of write(). */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	/* Some daemons hand it down ignored; then nobody would learn how a child ended. */
+	signal(SIGCHLD, SIG_DFL);
 }
 
 int rl_signal_caught(void)

@@ -7,7 +7,10 @@
 
 #include "base/error.h"
 
-/* Installs the handlers (without SA_RESTART, so that blocking calls return) and ignores SIGPIPE. */
+/*
+ * Installs the handlers (without SA_RESTART, so that blocking calls return), makes errors of SIGPIPE and
+ * SIGXFSZ and sees to it that children can be waited for. One that was ignored at the start stays so.
+ */
 void rl_signals_catch(void);
 /* The signal that came, or 0. */
 int rl_signal_caught(void);

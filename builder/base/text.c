@@ -38,7 +38,8 @@ bool rl_parse_size(const char *s, uint64_t *value)
 	if (!parse_digits(&s, 10, &v))
 		return false;
 	if (*s) {
-		const char *unit = memchr(units, *s & ~0x20, sizeof(units) - 1);
+		char letter = *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s;
+		const char *unit = strchr(units, letter);
 
 		if (!unit || s[1])
 			return false;
@@ -65,7 +66,8 @@ bool rl_parse_owner(const char *s, uint32_t *uid, uint32_t *gid)
 
 	if (!parse_digits(&s, 10, &u) || *s++ != ':' || !parse_digits(&s, 10, &g) || *s)
 		return false;
-	if (u > UINT32_MAX || g > UINT32_MAX)
+	/* (uid_t)-1 means "no change" to chown(2) and owns nothing. */
+	if (u >= UINT32_MAX || g >= UINT32_MAX)
 		return false;
 	*uid = (uint32_t)u;
 	*gid = (uint32_t)g;
@@ -92,24 +94,49 @@ bool rl_parse_seconds(const char *s, uint64_t *seconds)
 char *rl_format_size(char buf[16], uint64_t bytes)
 {
 	static const char units[] = "KMGTPE";
-	uint64_t whole = bytes, tenth = 0;
-	int unit = -1;
+	int shift = 0;
+	unsigned whole, tenths;
 
-	while (whole >= 1024 && unit < 5) {
-		tenth = (whole % 1024) * 10 / 1024;
-		whole /= 1024;
-		unit++;
-	}
-	if (unit < 0)
-		snprintf(buf, 16, "%u", (unsigned)whole);
+	while (shift < 60 && bytes >> shift >= 1024)
+		shift += 10;
+	whole = (unsigned)(bytes >> shift);
+	tenths = (unsigned)((unsigned __int128)bytes * 10 >> shift);
+	if (!shift)
+		snprintf(buf, 16, "%u", whole);
 	else if (whole < 10)
-		snprintf(buf, 16, "%u.%u%c", (unsigned)whole, (unsigned)tenth, units[unit]);
+		snprintf(buf, 16, "%u.%u%c", whole, tenths % 10, units[shift / 10 - 1]);
 	else
-		snprintf(buf, 16, "%u%c", (unsigned)whole, units[unit]);
+		snprintf(buf, 16, "%u%c", whole, units[shift / 10 - 1]);
 	return buf;
 }
 
-/* The length of the UTF-8 character at p that is valid, in shortest form and no C1 control; else 0. */
+/*
+ * Characters that are not seen, turn the direction of the text, or end the line: with them a listing
+ * can lie. C1 controls are here too.
+ */
+static bool is_misleading(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{0x0080, 0x009f}, /* C1 controls */
+		{0x00ad, 0x00ad}, /* soft hyphen */
+		{0x061c, 0x061c}, /* Arabic letter mark */
+		{0x200b, 0x200f}, /* zero width, direction marks */
+		{0x2028, 0x202e}, /* separators, embeddings, overrides */
+		{0x2060, 0x206f}, /* word joiner, isolates */
+		{0xfeff, 0xfeff}, /* byte order mark */
+		{0xfff9, 0xfffb}, /* interlinear annotation */
+		{0xe0000, 0xe007f}, /* tags */
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return true;
+	return false;
+}
+
+/* The length of the UTF-8 character at p that is valid, in shortest form and not misleading; else 0. */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
 	uint32_t c;
@@ -130,13 +157,9 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 			return 0;
 		c = c << 6 | (p[i] & 0x3f);
 	}
-	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ||
-		c < 0xa0)
+	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
 		return 0;
-	/* Direction marks and line separators can make a listing lie. */
-	if ((c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
-		return 0;
-	return n;
+	return is_misleading(c) ? 0 : n;
 }
 
 void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size)

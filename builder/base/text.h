@@ -17,7 +17,7 @@ bool rl_parse_size(const char *s, uint64_t *value);
 bool rl_parse_u64(const char *s, uint64_t max, uint64_t *value);
 /* Octal permission bits, up to 07777. */
 bool rl_parse_mode(const char *s, uint32_t *mode);
-/* "UID:GID" in decimal. */
+/* "UID:GID" in decimal, each up to 4294967294. */
 bool rl_parse_owner(const char *s, uint32_t *uid, uint32_t *gid);
 /* 90, 90s, 15m, 2h: seconds. */
 bool rl_parse_seconds(const char *s, uint64_t *seconds);
@@ -26,8 +26,8 @@ bool rl_parse_seconds(const char *s, uint64_t *seconds);
 char *rl_format_size(char buf[16], uint64_t bytes);
 
 /*
- * Appends the bytes with control characters, backslash and bytes that are no valid UTF-8 written as
- * \n, \t, \\ and \xHH: safe on a terminal, one line, reversible.
+ * Appends the bytes with control characters, backslash, invisible characters, marks of direction and
+ * bytes that are no valid UTF-8 written as \n, \t, \\ and \xHH: safe on a terminal, one line, reversible.
  */
 void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size);
 

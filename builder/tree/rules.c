@@ -14,7 +14,34 @@ struct applying {
 	size_t removed_count, removed_room;
 };
 
-static int apply_to_node(struct rl_node *node, void *context)
+bool rl_rules_exclude(struct rl_rule *rules, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (rules[i].kind == RL_RULE_EXCLUDE && rl_glob_match_path(rules[i].glob, path)) {
+			rules[i].used = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int note_excluded(struct rl_node *node, void *context)
+{
+	struct applying *a = context;
+	char *path;
+
+	if (!node->parent)
+		return 0;
+	path = rl_node_path(node);
+	if (rl_rules_exclude(a->rules, a->count, path)) {
+		RL_GROW(a->removed, a->removed_count, a->removed_room);
+		a->removed[a->removed_count++] = node;
+	}
+	free(path);
+	return 0;
+}
+
+static int set_attributes(struct rl_node *node, void *context)
 {
 	struct applying *a = context;
 	char *path = rl_node_path(node);
@@ -22,34 +49,40 @@ static int apply_to_node(struct rl_node *node, void *context)
 	for (size_t i = 0; i < a->count; i++) {
 		struct rl_rule *rule = &a->rules[i];
 
-		if (!rl_glob_match_path(rule->glob, path))
+		if (rule->kind == RL_RULE_EXCLUDE || !rl_glob_match_path(rule->glob, path))
 			continue;
 		rule->used = true;
 		if (rule->kind == RL_RULE_OWNER) {
 			node->inode->uid = rule->uid;
 			node->inode->gid = rule->gid;
-		} else if (rule->kind == RL_RULE_MODE && !S_ISLNK(node->inode->mode)) {
+		} else if (!S_ISLNK(node->inode->mode)) {
 			node->inode->mode = (node->inode->mode & S_IFMT) | rule->mode;
-		} else if (rule->kind == RL_RULE_EXCLUDE && node->parent) {
-			RL_GROW(a->removed, a->removed_count, a->removed_room);
-			a->removed[a->removed_count++] = node;
-			break;
 		}
 	}
 	free(path);
 	return 0;
 }
 
+static bool has_kind(const struct rl_rule *rules, size_t count, bool exclude)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((rules[i].kind == RL_RULE_EXCLUDE) == exclude)
+			return true;
+	return false;
+}
+
 void rl_rules_apply(struct rl_tree *tree, struct rl_rule *rules, size_t count)
 {
 	struct applying a = {.rules = rules, .count = count};
 
-	if (!count)
-		return;
-	rl_tree_walk(tree->root, apply_to_node, &a);
+	/* First, so that a name that goes has no say in what stays under another one. */
+	if (has_kind(rules, count, true))
+		rl_tree_walk(tree->root, note_excluded, &a);
 	for (size_t i = 0; i < a.removed_count; i++)
 		rl_tree_remove(tree, a.removed[i]);
 	free(a.removed);
+	if (has_kind(rules, count, false))
+		rl_tree_walk(tree->root, set_attributes, &a);
 }
 
 int rl_rule_parse(enum rl_rule_kind kind, char *text, struct rl_rule *rule, struct rl_error *err)

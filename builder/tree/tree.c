@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 /* A directory with fewer names is searched along its list. */
 #define LIST_MAX 8
@@ -89,9 +88,11 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t hash_name(const struct rl_tree *tree, const char *name, size_t size)
+/* Never 0, which marks a free slot. */
+static uint32_t hash_name(const struct rl_tree *tree, const char *name, size_t size)
 {
 	uint64_t h = tree->hash_key[0] ^ size, word;
+	uint32_t folded;
 
 	for (; size >= 8; size -= 8, name += 8) {
 		memcpy(&word, name, 8);
@@ -100,61 +101,95 @@ static uint64_t hash_name(const struct rl_tree *tree, const char *name, size_t s
 	word = 0;
 	memcpy(&word, name, size);
 	h = mix(h ^ word, 0xd1b54a32d192ed03 ^ tree->hash_key[1]);
-	return h ^ h >> 32;
+	folded = (uint32_t)(h ^ h >> 32);
+	return folded ? folded : 1;
 }
 
 static bool same_name(const struct rl_node *node, const char *name, size_t size)
 {
-	return strncmp(node->name, name, size) == 0 && node->name[size] == '\0';
+	/* name may hold a NUL, and may be longer than the node's */
+	return strnlen(node->name, size + 1) == size && memcmp(node->name, name, size) == 0;
 }
 
-struct rl_node *rl_tree_child(const struct rl_tree *tree, const struct rl_node *parent, const char *name, size_t size)
+/*
+ * The hashes of the names in the slots stand behind the slots, in the same piece of memory: with them
+ * the table is searched and made new without a look at nodes and names all over the memory.
+ */
+static uint32_t *slot_hashes(const struct rl_dir *dir)
 {
-	const struct rl_dir *dir = parent->inode->dir;
+	return (uint32_t *)(dir->slots + dir->slot_count);
+}
 
+struct rl_node *rl_tree_child(
+	const struct rl_tree *tree, const struct rl_node *parent, const char *name, size_t size)
+{
+	const struct rl_dir *dir;
+	const uint32_t *hashes;
+	uint32_t hash;
+
+	if (!rl_is_dir(parent->inode))
+		return NULL;
+	dir = parent->inode->dir;
 	if (!dir->slots) {
 		for (struct rl_node *node = dir->first; node; node = node->next)
 			if (same_name(node, name, size))
 				return node;
 		return NULL;
 	}
-	for (uint64_t i = hash_name(tree, name, size);; i++) {
-		struct rl_node *node = dir->slots[i & (dir->slot_count - 1)];
-
-		if (!node || same_name(node, name, size))
-			return node;
-	}
+	hashes = slot_hashes(dir);
+	hash = hash_name(tree, name, size);
+	for (uint32_t i = hash & (dir->slot_count - 1); hashes[i]; i = (i + 1) & (dir->slot_count - 1))
+		if (hashes[i] == hash && same_name(dir->slots[i], name, size))
+			return dir->slots[i];
+	return NULL;
 }
 
-static void fill_slot(const struct rl_tree *tree, struct rl_dir *dir, struct rl_node *node)
+static void fill_slot(struct rl_dir *dir, struct rl_node *node, uint32_t hash)
 {
-	uint64_t i = hash_name(tree, node->name, strlen(node->name));
+	uint32_t *hashes = slot_hashes(dir), i = hash & (dir->slot_count - 1);
 
-	while (dir->slots[i & (dir->slot_count - 1)])
-		i++;
-	dir->slots[i & (dir->slot_count - 1)] = node;
+	while (hashes[i])
+		i = (i + 1) & (dir->slot_count - 1);
+	hashes[i] = hash;
+	dir->slots[i] = node;
 }
 
-/* Makes the table new, for the names in the list and as many to come. */
-static void rebuild_slots(const struct rl_tree *tree, struct rl_dir *dir)
+static void add_to_table(const struct rl_tree *tree, struct rl_dir *dir, struct rl_node *node)
 {
-	uint32_t wanted = 2 * LIST_MAX;
+	fill_slot(dir, node, hash_name(tree, node->name, strlen(node->name)));
+}
 
-	free(dir->slots);
-	dir->slots = NULL;
-	dir->slot_count = 0;
-	if (dir->count < LIST_MAX)
+static void allocate_slots(struct rl_dir *dir, uint32_t count)
+{
+	dir->slot_count = count;
+	dir->slots = rl_calloc_table(count * (sizeof(struct rl_node *) + sizeof(uint32_t)));
+}
+
+/* The table begins when there are LIST_MAX names, and is twice as large before more than half is full. */
+static void note_name(const struct rl_tree *tree, struct rl_dir *dir, struct rl_node *added)
+{
+	if (!dir->slots && dir->count >= LIST_MAX) {
+		allocate_slots(dir, 4 * LIST_MAX);
+		for (struct rl_node *node = dir->first; node; node = node->next)
+			add_to_table(tree, dir, node);
 		return;
-	while (wanted / 2 <= dir->count)
-		wanted *= 2;
-	dir->slot_count = wanted;
-	dir->slots = rl_calloc(wanted, sizeof(struct rl_node *));
-	for (struct rl_node *node = dir->first; node; node = node->next)
-		fill_slot(tree, dir, node);
+	}
+	if (!dir->slots)
+		return;
+	if (dir->count > dir->slot_count / 2) {
+		struct rl_dir old = *dir;
+
+		allocate_slots(dir, 2 * old.slot_count);
+		for (uint32_t i = 0; i < old.slot_count; i++)
+			if (old.slots[i])
+				fill_slot(dir, old.slots[i], slot_hashes(&old)[i]);
+		free(old.slots);
+	}
+	add_to_table(tree, dir, added);
 }
 
-static int fail_name(const struct rl_node *parent, const char *name, size_t size, const char *reason,
-	struct rl_error *err)
+static int fail_name(
+	const struct rl_node *parent, const char *name, size_t size, const char *reason, struct rl_error *err)
 {
 	char *path = rl_node_path(parent);
 	char *subject = rl_printf("%s%s%.*s", path, path[1] ? "/" : "", (int)(size < 300 ? size : 300), name);
@@ -177,18 +212,30 @@ static void give_inode(struct rl_node *node, struct rl_inode *inode)
 	}
 }
 
+/* Fails if the inode must not stand in a directory, whatever its name. */
+static int check_place(
+	const struct rl_node *parent, const char *name, size_t size, uint32_t mode, struct rl_error *err)
+{
+	if (!rl_is_dir(parent->inode))
+		return fail_name(parent, name, size, "what is above it is not a directory", err);
+	if (S_ISDIR(mode) && parent->inode->dir->depth + 1 > RL_DEPTH_MAX)
+		return fail_name(parent, name, size, "directories are too deep", err);
+	return 0;
+}
+
 /* Puts a name into a directory that does not have it. */
 static int insert(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
 	struct rl_inode *inode, struct rl_node **out, struct rl_error *err)
 {
 	const char *problem = rl_name_problem(name, size);
-	struct rl_dir *dir = parent->inode->dir;
+	struct rl_dir *dir;
 	struct rl_node *node;
 
 	if (*problem)
 		return fail_name(parent, name, size, problem, err);
-	if (rl_is_dir(inode) && dir->depth + 1 > RL_DEPTH_MAX)
-		return fail_name(parent, name, size, "directories are too deep", err);
+	if (check_place(parent, name, size, inode->mode, err))
+		return -1;
+	dir = parent->inode->dir;
 	if (dir->count == UINT32_MAX / 4)
 		return fail_name(parent, name, size, "too many names in one directory", err);
 	node = rl_arena_alloc(&tree->arena, sizeof(*node));
@@ -202,10 +249,7 @@ static int insert(struct rl_tree *tree, struct rl_node *parent, const char *name
 	dir->last = node;
 	dir->count++;
 	give_inode(node, inode);
-	if (dir->slots && dir->count < dir->slot_count / 2)
-		fill_slot(tree, dir, node);
-	else if (dir->slots || dir->count >= LIST_MAX)
-		rebuild_slots(tree, dir);
+	note_name(tree, dir, node);
 	*out = node;
 	return 0;
 }
@@ -236,6 +280,12 @@ static void take_inode(struct rl_node *node)
 	*inode->dir = (struct rl_dir){.depth = inode->dir->depth};
 }
 
+/* A directory gets another's attributes but keeps its entries. */
+static void renew_dir(struct rl_inode *inode, uint32_t mode)
+{
+	*inode = (struct rl_inode){.mode = mode, .link_count = inode->link_count, .dir = inode->dir};
+}
+
 /* The inode of a name that stands already becomes another one. */
 static int replace(struct rl_node *node, struct rl_inode *inode, struct rl_node **out)
 {
@@ -252,11 +302,14 @@ int rl_tree_put(struct rl_tree *tree, struct rl_node *parent, const char *name, 
 
 	if (!old)
 		return insert(tree, parent, name, size, new_inode(tree, mode), node, err);
-	if (!S_ISDIR(mode) || !rl_is_dir(old->inode))
-		return replace(old, new_inode(tree, mode), node);
-	*old->inode = (struct rl_inode){.mode = mode, .link_count = 1, .dir = old->inode->dir};
-	*node = old;
-	return 0;
+	if (S_ISDIR(mode) && rl_is_dir(old->inode)) {
+		renew_dir(old->inode, mode);
+		*node = old;
+		return 0;
+	}
+	if (check_place(parent, name, size, mode, err))
+		return -1;
+	return replace(old, new_inode(tree, mode), node);
 }
 
 int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
@@ -275,20 +328,22 @@ int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name,
 /* Empties a slot; the ones behind it that belong further ahead move up. */
 static void clear_slot(const struct rl_tree *tree, struct rl_dir *dir, const struct rl_node *node)
 {
-	uint32_t mask = dir->slot_count - 1;
-	uint32_t gap = (uint32_t)hash_name(tree, node->name, strlen(node->name)) & mask;
+	uint32_t mask = dir->slot_count - 1, *hashes = slot_hashes(dir);
+	uint32_t gap = hash_name(tree, node->name, strlen(node->name)) & mask;
 
 	while (dir->slots[gap] != node)
 		gap = (gap + 1) & mask;
-	for (uint32_t i = (gap + 1) & mask; dir->slots[i]; i = (i + 1) & mask) {
-		uint32_t home = (uint32_t)hash_name(tree, dir->slots[i]->name, strlen(dir->slots[i]->name)) & mask;
+	for (uint32_t i = (gap + 1) & mask; hashes[i]; i = (i + 1) & mask) {
+		uint32_t home = hashes[i] & mask;
 
 		if (((i - home) & mask) >= ((i - gap) & mask)) {
 			dir->slots[gap] = dir->slots[i];
+			hashes[gap] = hashes[i];
 			gap = i;
 		}
 	}
 	dir->slots[gap] = NULL;
+	hashes[gap] = 0;
 }
 
 void rl_tree_remove(struct rl_tree *tree, struct rl_node *node)
@@ -356,21 +411,22 @@ int rl_tree_make_dirs(
 	return 0;
 }
 
-int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime, struct rl_node **node,
-	struct rl_error *err)
+int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime,
+	struct rl_node **node, struct rl_error *err)
 {
 	size_t size = strlen(path);
 	struct rl_node *parent;
 	char *above;
 	int result;
 
-	while (size && path[size - 1] == '/')
+	while (size &&
+		(path[size - 1] == '/' || (path[size - 1] == '.' && (size == 1 || path[size - 2] == '/'))))
 		size--;
 	if (!size) {
 		if (!S_ISDIR(mode))
 			return rl_fail(err, path, "add", "the root must be a directory");
 		*node = tree->root;
-		tree->root->inode->mode = mode;
+		renew_dir(tree->root->inode, mode);
 		tree->root->inode->mtime = mtime;
 		return 0;
 	}
@@ -386,59 +442,6 @@ int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int6
 		(*node)->inode->mtime = mtime;
 	free(above);
 	return result;
-}
-
-int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,
-	size_t size, struct rl_error *err)
-{
-	struct rl_xattr **at = &inode->xattrs, *xattr;
-	int order = 1;
-
-	if (!*name || strlen(name) > RL_NAME_MAX + 32)
-		return rl_fail(err, name, "set xattr", "its name is empty or too long");
-	if (size > 65536)
-		return rl_fail(err, name, "set xattr", "its value is larger than 64 KiB");
-	while (*at && (order = strcmp((*at)->name, name)) < 0)
-		at = &(*at)->next;
-	if (*at && order == 0) {
-		xattr = *at;
-	} else {
-		xattr = rl_arena_alloc(&tree->arena, sizeof(*xattr));
-		xattr->name = rl_arena_string(&tree->arena, name, strlen(name));
-		xattr->next = *at;
-		*at = xattr;
-	}
-	xattr->value = (const uint8_t *)rl_arena_string(&tree->arena, value, size);
-	xattr->size = (uint32_t)size;
-	return 0;
-}
-
-static int open_memory(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
-{
-	(void)err;
-	*bytes = (struct rl_bytes){.memory = inode->content.place, .fd = -1};
-	return 0;
-}
-
-static const struct rl_content_ops memory_ops = {.open = open_memory};
-
-void rl_tree_set_memory(struct rl_tree *tree, struct rl_inode *inode, const void *bytes, size_t size)
-{
-	inode->content = (struct rl_content){&memory_ops, NULL, rl_arena_string(&tree->arena, bytes, size)};
-	inode->size = size;
-	inode->map = NULL;
-}
-
-int rl_tree_set_target(
-	struct rl_tree *tree, struct rl_inode *inode, const char *target, size_t size, struct rl_error *err)
-{
-	if (!size || memchr(target, '\0', size))
-		return rl_fail(err, "symlink", "add", "its target is empty or has a NUL");
-	if (size > 4095)
-		return rl_fail(err, "symlink", "add", "its target is longer than 4095 bytes");
-	inode->target = rl_arena_string(&tree->arena, target, size);
-	inode->size = size;
-	return 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -524,29 +527,4 @@ int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *
 			return 0;
 		node = node->next;
 	}
-}
-
-const void *rl_content_memory(const struct rl_inode *inode)
-{
-	return inode->content.ops == &memory_ops ? inode->content.place : NULL;
-}
-
-int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
-{
-	*bytes = (struct rl_bytes){.fd = -1};
-	return inode->content.ops ? inode->content.ops->open(inode, bytes, err) : 0;
-}
-
-int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err)
-{
-	if (!inode->content.ops || !inode->content.ops->verify)
-		return 0;
-	return inode->content.ops->verify(inode, bytes, err);
-}
-
-void rl_content_close(struct rl_bytes *bytes)
-{
-	if (bytes->close_fd && bytes->fd >= 0)
-		close(bytes->fd);
-	*bytes = (struct rl_bytes){.fd = -1};
 }

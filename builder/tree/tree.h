@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#define RL_NAME_MAX  255  /* bytes of one name, as ext4 has it (EXT2_NAME_LEN) */
+#define RL_NAME_MAX  255 /* bytes of one name, as ext4 has it (EXT2_NAME_LEN) */
 #define RL_DEPTH_MAX 2048 /* directories below each other */
 
 struct rl_inode;
@@ -29,7 +29,7 @@ struct rl_bytes {
 	const void *memory; /* NULL: use fd */
 	int fd;
 	uint64_t offset; /* of the content's first byte in fd */
-	bool close_fd;	 /* rl_content_close() closes fd */
+	bool close_fd; /* rl_content_close() closes fd */
 };
 
 struct rl_content_ops {
@@ -57,24 +57,24 @@ struct rl_data_map {
 
 struct rl_xattr {
 	struct rl_xattr *next; /* sorted by name */
-	const char *name;      /* "user.x", "security.capability", "system.posix_acl_access" */
+	const char *name; /* "user.x", "security.capability", "system.posix_acl_access" */
 	const uint8_t *value;
 	uint32_t size;
 };
 
 struct rl_inode {
-	uint32_t mode;	     /* S_IFMT and 07777 */
+	uint32_t mode; /* S_IFMT and 07777 */
 	uint32_t link_count; /* nodes that name it */
 	uint32_t uid, gid;
 	int64_t mtime;
 	uint32_t mtime_nsec;
 	uint32_t number; /* scratch for whoever works on the tree; 0 in a new inode */
-	uint64_t size;	 /* regular file, symlink */
+	uint64_t size; /* regular file, symlink */
 	struct rl_xattr *xattrs;
 	const struct rl_data_map *map; /* regular file: NULL, all of it is data */
 	union {
-		struct rl_dir *dir;	   /* S_IFDIR */
-		const char *target;	   /* S_IFLNK */
+		struct rl_dir *dir; /* S_IFDIR */
+		const char *target; /* S_IFLNK */
 		struct rl_content content; /* S_IFREG */
 		struct {
 			uint32_t major, minor;
@@ -91,7 +91,7 @@ struct rl_node {
 
 struct rl_dir {
 	struct rl_node *first, *last; /* in the order of insertion, or by name after rl_tree_sort() */
-	struct rl_node **slots;	      /* hash table of the names, once there are many */
+	struct rl_node **slots; /* hash table of the names, once there are many; their hashes behind it */
 	uint32_t count;
 	uint32_t slot_count; /* a power of two */
 	uint32_t depth;
@@ -114,8 +114,9 @@ void rl_tree_keep(struct rl_tree *tree, void (*release)(void *object), void *obj
 /* "": fine; else why the name cannot stand in a directory. */
 const char *rl_name_problem(const char *name, size_t size);
 
-/* NULL if there is none. */
-struct rl_node *rl_tree_child(const struct rl_tree *tree, const struct rl_node *parent, const char *name, size_t size);
+/* NULL if there is none, or if parent is not a directory. */
+struct rl_node *rl_tree_child(
+	const struct rl_tree *tree, const struct rl_node *parent, const char *name, size_t size);
 
 /* A new name in parent with a new inode of that mode; it is an error if the name is there or is not valid. */
 int rl_tree_add(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size, uint32_t mode,
@@ -135,16 +136,16 @@ int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name,
 /* Takes a name, and all below it, out of the tree. The root cannot be removed. */
 void rl_tree_remove(struct rl_tree *tree, struct rl_node *node);
 
-/* The node at a path ("/a/b"; empty components and "." are skipped, ".." is an error), or NULL. Follows no symlink. */
+/* The node at a path ("/a/b"; empty components and "." are skipped, nothing has the name ".."), or NULL. Follows no symlink. */
 struct rl_node *rl_tree_find(const struct rl_tree *tree, const char *path);
 
 /* The directory at a path; missing ones are made, 0755 root:root with the given mtime. */
 int rl_tree_make_dirs(
 	struct rl_tree *tree, const char *path, int64_t mtime, struct rl_node **node, struct rl_error *err);
 
-/* As rl_tree_put() at a whole path; missing directories above are made. */
-int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime, struct rl_node **node,
-	struct rl_error *err);
+/* As rl_tree_put() at a whole path, which may be the root; missing directories above are made. */
+int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime,
+	struct rl_node **node, struct rl_error *err);
 
 /* Replaces or adds; name and value are copied. */
 int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,

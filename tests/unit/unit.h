@@ -25,6 +25,18 @@
 #include <time.h>
 #include <unistd.h>
 
+/* AddressSanitizer keeps what was freed for a while, so what memory costs cannot be measured. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNIT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNIT_SANITIZED 1
+#endif
+#endif
+#ifndef UNIT_SANITIZED
+#define UNIT_SANITIZED 0
+#endif
+
 /* A test that runs in an empty folder of its own, which is removed behind it. */
 #define UNIT_IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, unit_enter, unit_leave)
 
@@ -89,7 +101,8 @@ static inline bool unit_holds(const char *path, const char *text)
 	size_t size = strlen(text);
 	char *found = malloc(size + 1);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool same = found && fd >= 0 && read(fd, found, size + 1) == (ssize_t)size && !memcmp(found, text, size);
+	bool same =
+		found && fd >= 0 && read(fd, found, size + 1) == (ssize_t)size && !memcmp(found, text, size);
 
 	if (fd >= 0)
 		close(fd);

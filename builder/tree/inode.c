@@ -1,0 +1,83 @@
+/* What an inode holds: attributes, a symlink's target, the content of a regular file. */
+#include "tree/tree.h"
+
+#include <string.h>
+#include <unistd.h>
+
+int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,
+	size_t size, struct rl_error *err)
+{
+	struct rl_xattr **at = &inode->xattrs, *xattr;
+	int order = 1;
+
+	if (!*name || strlen(name) > RL_NAME_MAX + 32)
+		return rl_fail(err, name, "set xattr", "its name is empty or too long");
+	if (size > 65536)
+		return rl_fail(err, name, "set xattr", "its value is larger than 64 KiB");
+	while (*at && (order = strcmp((*at)->name, name)) < 0)
+		at = &(*at)->next;
+	if (*at && order == 0) {
+		xattr = *at;
+	} else {
+		xattr = rl_arena_alloc(&tree->arena, sizeof(*xattr));
+		xattr->name = rl_arena_string(&tree->arena, name, strlen(name));
+		xattr->next = *at;
+		*at = xattr;
+	}
+	xattr->value = (const uint8_t *)rl_arena_string(&tree->arena, value, size);
+	xattr->size = (uint32_t)size;
+	return 0;
+}
+
+static int open_memory(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
+{
+	(void)err;
+	*bytes = (struct rl_bytes){.memory = inode->content.place, .fd = -1};
+	return 0;
+}
+
+static const struct rl_content_ops memory_ops = {.open = open_memory};
+
+void rl_tree_set_memory(struct rl_tree *tree, struct rl_inode *inode, const void *bytes, size_t size)
+{
+	inode->content = (struct rl_content){&memory_ops, NULL, rl_arena_string(&tree->arena, bytes, size)};
+	inode->size = size;
+	inode->map = NULL;
+}
+
+int rl_tree_set_target(
+	struct rl_tree *tree, struct rl_inode *inode, const char *target, size_t size, struct rl_error *err)
+{
+	if (!size || memchr(target, '\0', size))
+		return rl_fail(err, "symlink", "add", "its target is empty or has a NUL");
+	if (size > 4095)
+		return rl_fail(err, "symlink", "add", "its target is longer than 4095 bytes");
+	inode->target = rl_arena_string(&tree->arena, target, size);
+	inode->size = size;
+	return 0;
+}
+
+const void *rl_content_memory(const struct rl_inode *inode)
+{
+	return inode->content.ops == &memory_ops ? inode->content.place : NULL;
+}
+
+int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
+{
+	*bytes = (struct rl_bytes){.fd = -1};
+	return inode->content.ops ? inode->content.ops->open(inode, bytes, err) : 0;
+}
+
+int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err)
+{
+	if (!inode->content.ops || !inode->content.ops->verify)
+		return 0;
+	return inode->content.ops->verify(inode, bytes, err);
+}
+
+void rl_content_close(struct rl_bytes *bytes)
+{
+	if (bytes->close_fd && bytes->fd >= 0)
+		close(bytes->fd);
+	*bytes = (struct rl_bytes){.fd = -1};
+}
