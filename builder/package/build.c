@@ -25,7 +25,6 @@ struct build {
 	char *build, *out, *recipe; /* folders in temp */
 	char *log_path;
 	int log;
-	struct rl_capture capture;
 };
 
 /* ---- before it: what the sandbox is made of ---- */
@@ -174,17 +173,12 @@ static bool has_product(const struct rl_package *package)
 static int publish(const struct build *build, struct rl_error *err)
 {
 	const struct rl_package *package = &build->entry->package;
-	int fd, result = 0;
 
-	if (rl_product_normalise(build->out, package->name, err))
+	if (rl_product_normalise(build->out, package->name, err) || rl_product_sync(build->out, err))
 		return -1;
-	fd = open(build->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || syncfs(fd))
-		result = rl_fail_errno(err, package->product, "sync", errno);
-	rl_close(&fd);
-	if (!result && rename(build->out, package->product))
-		result = rl_fail_errno(err, package->product, "create", errno);
-	return result;
+	if (rename(build->out, package->product))
+		return rl_fail_errno(err, package->product, "create", errno);
+	return 0;
 }
 
 static double now(void)

@@ -147,5 +147,7 @@ int rl_sandbox_run(const struct rl_sandbox *sandbox, struct rl_capture *capture,
 
 /* Gives everything in the folder the modes and times of a product. An empty folder is an error. */
 int rl_product_normalise(const char *folder, const char *package, struct rl_error *err);
+/* Returns when all of it is on the disk. */
+int rl_product_sync(const char *folder, struct rl_error *err);
 
 #endif

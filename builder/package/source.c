@@ -259,24 +259,28 @@ static int keep(struct fetch *fetch, struct rl_error *err)
 static int fetch_source(struct fetch *fetch, struct rl_error *err)
 {
 	const char *name = fetch->source->name;
+	char *trouble;
+	bool found;
 	int result;
 
 	if (rl_temp_open(fetch->store, fetch->package, &fetch->temp, err))
 		return -1;
 	if (!is_set("ROOTLET_OFFLINE"))
 		rl_store_note(fetch->store, "%s: fetching %s", fetch->package, name);
-	if (try_all(fetch))
+	found = try_all(fetch);
+	trouble = rl_buf_string(&fetch->trouble);
+	if (found)
 		result = keep(fetch, err);
 	else if (rl_check_interrupted(name, "fetch", err))
 		result = -1;
 	else if (is_set("ROOTLET_OFFLINE"))
 		result = rl_fail(err, name, "fetch", "it is not in the store, and ROOTLET_OFFLINE is set%s%s",
-			fetch->trouble.size ? ": " : "", fetch->trouble.size ? fetch->trouble.data : "");
+			trouble[0] ? ": " : "", trouble);
 	else
-		result = rl_fail(err, name, "fetch", "%s",
-			fetch->trouble.size ? fetch->trouble.data : "the recipe has no place for it");
+		result = rl_fail(
+			err, name, "fetch", "%s", trouble[0] ? trouble : "the recipe has no place for it");
+	free(trouble);
 	free(fetch->file);
-	rl_buf_free(&fetch->trouble);
 	rl_temp_close(&fetch->temp);
 	return result;
 }

@@ -362,6 +362,7 @@ static void a_script_writes_only_to_its_folders(void **state)
 
 	need_sandbox();
 	put_recipe(world, "need", "", "echo >\"$OUT/file\"\n");
+	ensure_ok(world, "need");
 	for (size_t i = 0; i < RL_COUNT(targets); i++) {
 		char *script = rl_printf("echo >%s\necho >\"$OUT/file\"\n", targets[i]);
 
@@ -467,6 +468,7 @@ static pid_t start_ensure(struct world *world, const char *name)
 	pid_t pid = fork();
 	int result;
 
+	assert_true(pid >= 0);
 	if (pid)
 		return pid;
 	rl_signals_catch();
@@ -489,63 +491,71 @@ static int exit_of(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
-/* How many builds are in their scripts: those that have made the file "begun" in /build. */
-static size_t count_begun(const struct world *world)
+/* The folder of a build whose script has made the file "begun", but not that one; or NULL. The caller frees it. */
+static char *find_begun(const struct world *world, const char *but)
 {
-	char *tmp = world_path(world, "cache/rootlet/tmp");
+	char *tmp = world_path(world, "cache/rootlet/tmp"), *found = NULL;
 	DIR *dir = opendir(tmp);
 	struct dirent *entry;
-	size_t count = 0;
 
-	while (dir && (entry = readdir(dir))) {
+	while (dir && !found && (entry = readdir(dir))) {
 		char *file = rl_printf("%s/build/begun", entry->d_name);
 
-		count += exists(tmp, file);
+		if (exists(tmp, file) && (!but || strcmp(but, entry->d_name) != 0))
+			found = rl_strdup(entry->d_name);
 		free(file);
 	}
 	if (dir)
 		closedir(dir);
 	free(tmp);
-	return count;
+	return found;
 }
 
-static void await_begun(const struct world *world, size_t count)
+static char *await_begun(const struct world *world, const char *but)
 {
-	for (int i = 0; i < 1000 && count_begun(world) < count; i++)
+	char *found = NULL;
+
+	for (int i = 0; i < 3000 && !found; i++) {
+		found = find_begun(world, but);
 		sleep_ms(20);
-	assert_int_equal(count_begun(world), count);
+	}
+	assert_non_null(found);
+	return found;
 }
 
 static void two_processes_build_a_package_once(void **state)
 {
 	struct world *world = *state;
 	pid_t first, second;
+	char *folder;
 
 	need_sandbox();
-	put_recipe(world, "a", "", ": >begun; sleep 1; date +%N >\"$OUT/file\"\n");
+	put_recipe(world, "a", "", ": >begun; sleep 3; date +%N >\"$OUT/file\"\n");
 	first = start_ensure(world, "a");
-	await_begun(world, 1);
+	folder = await_begun(world, NULL);
 	second = start_ensure(world, "a");
 	assert_int_equal(exit_of(first), BUILT);
 	assert_int_equal(exit_of(second), NOT_BUILT + WAITED);
 	assert_int_equal(count_entries(world, "cache/rootlet/products"), 1);
 	assert_int_equal(count_entries(world, "cache/rootlet/locks"), 0);
+	free(folder);
 }
 
 static void a_killed_build_leaves_nothing_and_lets_others_go_on(void **state)
 {
 	struct world *world = *state;
+	char *first_folder, *second_folder;
 	pid_t first, second;
 	int status;
 
 	need_sandbox();
 	put_recipe(world, "a", "", ": >begun; echo >\"$OUT/file\"; sleep 1000\n");
 	first = start_ensure(world, "a");
-	await_begun(world, 1);
+	first_folder = await_begun(world, NULL);
 	second = start_ensure(world, "a");
 	kill(first, SIGKILL);
 	assert_int_equal(waitpid(first, &status, 0), first);
-	await_begun(world, 2);
+	second_folder = await_begun(world, first_folder);
 	assert_int_equal(count_entries(world, "cache/rootlet/products"), 0);
 
 	/* Whoever opens the store next removes what is dead, and leaves what lives. */
@@ -561,6 +571,8 @@ static void a_killed_build_leaves_nothing_and_lets_others_go_on(void **state)
 	put_recipe(world, "a", "", "echo >\"$OUT/file\"\n");
 	ensure_ok(world, "a");
 	assert_true(world->built);
+	free(first_folder);
+	free(second_folder);
 }
 
 /* ---- where the store is ---- */
