@@ -224,7 +224,7 @@ static bool dies(pid_t pid)
 
 static void a_child_dies_with_its_parent(void **state)
 {
-	struct rl_spawn spawn = {.argv = SH("sleep 1000"),
+	struct rl_spawn spawn = {.argv = SH("exec sleep 1000"),
 		.in = -1,
 		.out = -1,
 		.err = -1,
