@@ -122,7 +122,7 @@ const char *rl_check_account(const char *text)
 
 const char *rl_check_field(const char *text)
 {
-	return strchr(text, ':') ? "has a colon in it" : rl_check_any(text);
+	return has_control(text) ? "has control characters" : strchr(text, ':') ? "has a colon in it" : NULL;
 }
 
 const char *rl_check_account_path(const char *text)

@@ -10,22 +10,34 @@
 #include <string.h>
 
 #define RECIPE_SIZE_MAX ((size_t)1 << 20)
+#define REASON_SIZE_MAX 400 /* bytes of a message */
 
 /* libconfuse has one lexer for the whole process. */
 static pthread_mutex_t lexer = PTHREAD_MUTEX_INITIALIZER;
 
-int rl_document_fail(const struct rl_document *document, unsigned line, const char *format, ...)
+void rl_recipe_fail(struct rl_error *err, const char *file, unsigned line, const char *format, va_list ap)
 {
-	char *subject = rl_printf("%s:%u", document->file, line);
-	va_list ap;
-	char *reason;
+	char *subject = rl_printf("%s:%u", file, line);
+	char *reason = rl_vprintf(format, ap);
+	size_t size = strlen(reason);
 
-	va_start(ap, format);
-	reason = rl_vprintf(format, ap);
-	va_end(ap);
-	rl_fail(document->err, subject, "read recipe", "%s", reason);
+	/* A value may be as long as the recipe: the message keeps how it begins and what is wrong with it. */
+	if (size > REASON_SIZE_MAX)
+		rl_fail(err, subject, "read recipe", "%.*s...%s", REASON_SIZE_MAX / 2, reason,
+			reason + size - REASON_SIZE_MAX / 2);
+	else
+		rl_fail(err, subject, "read recipe", "%s", reason);
 	free(subject);
 	free(reason);
+}
+
+int rl_document_fail(const struct rl_document *document, unsigned line, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	rl_recipe_fail(document->err, document->file, line, format, ap);
+	va_end(ap);
 	return -1;
 }
 

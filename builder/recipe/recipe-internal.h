@@ -11,6 +11,7 @@
 #include "recipe/recipe.h"
 
 #include <confuse.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,7 +70,9 @@ int rl_document_value(cfg_t *section, cfg_opt_t *option, const char *text, void 
 int rl_document_open(struct rl_document *document, const char *file, cfg_opt_t *keys, struct rl_error *err);
 void rl_document_close(struct rl_document *document);
 
-/* Fails with FILE:LINE as the subject. */
+/* Both fail with FILE:LINE as the subject. */
+void rl_recipe_fail(struct rl_error *err, const char *file, unsigned line, const char *format, va_list ap)
+	__attribute__((format(printf, 4, 0)));
 int rl_document_fail(const struct rl_document *document, unsigned line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

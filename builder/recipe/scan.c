@@ -34,16 +34,11 @@ static int fail(struct scanner *s, const char *format, ...) __attribute__((forma
 
 static int fail(struct scanner *s, const char *format, ...)
 {
-	char *subject = rl_printf("%s:%u", s->file, s->line);
 	va_list ap;
-	char *reason;
 
 	va_start(ap, format);
-	reason = rl_vprintf(format, ap);
+	rl_recipe_fail(s->err, s->file, s->line, format, ap);
 	va_end(ap);
-	rl_fail(s->err, subject, "read recipe", "%s", reason);
-	free(subject);
-	free(reason);
 	return -1;
 }
 
