@@ -6,11 +6,15 @@ cd "busybox-$VERSION"
 # The build date must not get into the program.
 export KCONFIG_NOTIMESTAMP=1
 
-# Start from nothing and append what busybox.config asks for. oldconfig then settles the rest: it
-# asks about each symbol that the fragment made visible, and an empty answer takes the default.
+# Only what busybox.config asks for is built, with all its features at their defaults. So: the
+# fragment, then "no" to what allnoconfig asks about, for the first word on a symbol counts. oldconfig
+# then asks about each symbol that the fragment made visible, and an empty answer takes the default.
 # It asks again, for ever, when it does not like an answer: so both time and output have an end.
 make allnoconfig >allnoconfig.log 2>&1 || { cat allnoconfig.log; exit 1; }
-cat "$RECIPE/busybox.config" >>.config
+{
+    cat "$RECIPE/busybox.config"
+    sed -n 's/.*(\([A-Za-z0-9_]*\)) \[[Nn]\/.*/# CONFIG_\1 is not set/p' allnoconfig.log
+} >.config
 { yes '' 2>&- | timeout 60 make oldconfig && : >oldconfig.done; } 2>&1 | head -c 1000000 >oldconfig.log
 [ -e oldconfig.done ] || { tail -n 20 oldconfig.log; echo "busybox.config: make oldconfig failed" >&2; exit 1; }
 
