@@ -260,6 +260,9 @@ static int spawn_with_signals_set(void *argument)
 	sigset_t all;
 
 	(void)argument;
+	/* What we were started with ignored stays so, on purpose: not what is looked at here. */
+	for (int number = 1; number < SIGRTMAX; number++)
+		signal(number, SIG_DFL);
 	rl_signals_catch();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
