@@ -39,16 +39,15 @@ enum note_kind { NOTE_STARTED, NOTE_NO_FOLDER, NOTE_NO_KERNEL, NOTE_ENDED };
 
 struct note {
 	enum note_kind kind;
-	int number; /* errno, or for NOTE_ENDED the wait status */
-	pid_t uml;
+	int number; /* errno, for NOTE_NO_FOLDER and NOTE_NO_KERNEL */
+	pid_t uml; /* for NOTE_STARTED */
+	struct rl_guardian_end end; /* for NOTE_ENDED */
 };
 
-static void tell(int link, enum note_kind kind, int number, pid_t uml)
+static void tell(int link, const struct note *note)
 {
-	struct note note = {.kind = kind, .number = number, .uml = uml};
-
 	/* If nobody listens any more, the end of the link tells that too. */
-	(void)!send(link, &note, sizeof(note), MSG_NOSIGNAL);
+	(void)!send(link, note, sizeof(*note), MSG_NOSIGNAL);
 }
 
 /* ---- in UML's process, up to its exec ---- */
@@ -246,36 +245,54 @@ static void put_terminal_back(int link, int terminal, const struct termios *save
 		tcsetattr(terminal, TCSANOW, saved);
 }
 
+static bool is_empty(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	bool empty = dir != NULL;
+
+	while (empty && (entry = readdir(dir)))
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (dir)
+		closedir(dir);
+	return empty;
+}
+
 static void guard(const struct rl_guardian_job *job, int link)
 {
 	const struct rl_console *console = job->console;
-	int terminal = -1, status;
-	pid_t uml;
+	struct note note = {.uml = 0};
+	int terminal = -1;
 
 	setsid();
 	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how UML ends */
 	prctl(PR_SET_NAME, "rootlet-guard");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (mkdir(job->folder, 0700)) {
-		tell(link, NOTE_NO_FOLDER, errno, 0);
+		note.kind = NOTE_NO_FOLDER;
+		note.number = errno;
+		tell(link, &note);
 		return;
 	}
-	uml = start_uml(job);
-	if (uml < 0) {
-		int number = errno;
-
+	note.uml = start_uml(job);
+	if (note.uml < 0) {
+		note.kind = NOTE_NO_KERNEL;
+		note.number = errno;
 		rl_remove_tree(AT_FDCWD, job->folder, NULL);
-		tell(link, NOTE_NO_KERNEL, number, 0);
+		tell(link, &note);
 		return;
 	}
-	tell(link, NOTE_STARTED, 0, uml);
+	note.kind = NOTE_STARTED;
+	tell(link, &note);
 	if (console->terminal)
 		terminal = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	let_go(link, terminal);
-	watch(link, uml);
-	status = kill_all(uml);
+	watch(link, note.uml);
+	note.kind = NOTE_ENDED;
+	note.end.status = kill_all(note.uml);
+	note.end.tidy = is_empty(job->folder);
 	rl_remove_tree(AT_FDCWD, job->folder, NULL);
-	tell(link, NOTE_ENDED, status, uml);
+	tell(link, &note);
 	put_terminal_back(link, terminal, &console->saved);
 }
 
@@ -329,12 +346,12 @@ void rl_guardian_stop(const struct rl_guardian *guardian)
 	(void)!send(guardian->link, &say, 1, MSG_NOSIGNAL);
 }
 
-int rl_guardian_ended(const struct rl_guardian *guardian, int *status, struct rl_error *err)
+int rl_guardian_ended(const struct rl_guardian *guardian, struct rl_guardian_end *end, struct rl_error *err)
 {
 	struct note note;
 
 	if (rl_read_some(guardian->link, &note, sizeof(note)) == (ssize_t)sizeof(note)) {
-		*status = note.number;
+		*end = note.end;
 		return 0;
 	}
 	/* UML has died with the guardian; the group is its children's now. */

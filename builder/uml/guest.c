@@ -93,13 +93,20 @@ static char *panic_reason(const struct rl_relay *relay)
 	/* A panic before the console was up is told only there. */
 	if (!words)
 		words = rl_panic_words(&relay->said);
-	return words && words[0] ? words : (free(words), rl_wait_text(relay->status));
+	return words && words[0] ? words : (free(words), rl_wait_text(relay->end.status));
 }
 
 /* UML ends with status 1 if it cannot start; then the guest's kernel has said nothing on the console. */
 static bool never_booted(const struct rl_relay *relay)
 {
-	return relay->silent && WIFEXITED(relay->status) && WEXITSTATUS(relay->status) == 1;
+	return relay->silent && WIFEXITED(relay->end.status) && WEXITSTATUS(relay->end.status) == 1;
+}
+
+/* Where the console is up the umid folder is too, so UML has removed it, and not failed to make it. */
+static bool crashed_after_power_off(const struct rl_relay *relay)
+{
+	return relay->end.tidy && !relay->silent && WIFSIGNALED(relay->end.status) &&
+	       (WTERMSIG(relay->end.status) == SIGABRT || WTERMSIG(relay->end.status) == SIGSEGV);
 }
 
 static int conclude(const struct run *run, struct rl_guest_result *result, struct rl_error *err)
@@ -110,7 +117,8 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 		[RL_STOP_QUIT] = RL_GUEST_QUIT,
 	};
 	const struct rl_relay *relay = &run->relay;
-	bool killed = WIFSIGNALED(relay->status) && WTERMSIG(relay->status) == SIGKILL;
+	int status = relay->end.status;
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	char *words = never_booted(relay) ? rl_last_line(&relay->said) : NULL;
 
 	/* A guest that ended by itself at the same moment has ended by itself. */
@@ -121,9 +129,12 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 		rl_fail(err, run->kernel, "start", "%s", words);
 		free(words);
 		return -1;
-	} else if (WIFEXITED(relay->status)) {
+	} else if (WIFEXITED(status)) {
 		result->end = RL_GUEST_OFF;
-		result->status = WEXITSTATUS(relay->status);
+		result->status = WEXITSTATUS(status);
+	} else if (crashed_after_power_off(relay)) {
+		result->end = RL_GUEST_OFF;
+		result->status_lost = true;
 	} else {
 		/* Somebody else's lock, taken after we looked, ends in a panic that does not tell so. */
 		if (rl_disks_lock_check(run->guest, run->disks, err))
@@ -171,7 +182,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		run.disks[i] = -1;
-	*result = (struct rl_guest_result){.end = RL_GUEST_OFF, .status = 0, .reason = NULL};
+	*result = (struct rl_guest_result){.end = RL_GUEST_OFF};
 	status = attempt(&run, result, err);
 	rl_console_close(&run.console);
 	rl_guardian_close(&run.guardian);

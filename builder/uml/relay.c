@@ -174,7 +174,7 @@ static int handle(struct state *s, struct rl_error *err)
 	if (fds[WINCH].revents && read(fds[WINCH].fd, &info, sizeof(info)) > 0)
 		rl_console_resize(s->relay->console);
 	if (fds[LINK].revents) {
-		if (rl_guardian_ended(s->relay->guardian, &s->relay->status, err))
+		if (rl_guardian_ended(s->relay->guardian, &s->relay->end, err))
 			return -1;
 		s->ended = true;
 		s->to_guest.size = 0;

@@ -137,11 +137,17 @@ struct rl_guardian {
 int rl_guardian_start(struct rl_guardian *guardian, const struct rl_guardian_job *job, struct rl_error *err);
 /* Has the guest killed. The end is told as always. */
 void rl_guardian_stop(const struct rl_guardian *guardian);
+/* How UML ended. */
+struct rl_guardian_end {
+	int status; /* the wait status */
+	bool tidy; /* UML had removed its umid folder: that is part of a power-off, and not of a panic */
+};
+
 /*
- * Once link is readable: UML's wait status, when all its processes and the run folder are gone.
+ * Once link is readable: how UML ended; all its processes and the run folder are gone.
  * Fails if the guardian was killed, and then cleans up in its place.
  */
-int rl_guardian_ended(const struct rl_guardian *guardian, int *status, struct rl_error *err);
+int rl_guardian_ended(const struct rl_guardian *guardian, struct rl_guardian_end *end, struct rl_error *err);
 /* Call it with the terminal put back: ends the guardian, and the guest if it still runs. */
 void rl_guardian_close(struct rl_guardian *guardian);
 
@@ -157,7 +163,7 @@ struct rl_relay {
 	const char *name; /* for messages */
 	enum rl_stop stop; /* out: why the guest was killed from here */
 	int signal; /* out: for RL_STOP_SIGNAL */
-	int status; /* out: UML's wait status */
+	struct rl_guardian_end end; /* out */
 	bool cut; /* out: some of the guest's output was not written because of stop */
 	bool silent; /* out: nothing came from the console */
 	struct rl_buf tail; /* out: the end of the console's output */

@@ -6,7 +6,8 @@
  * and session, sees to that.
  *
  * A guest gets at its disks and its console. hostfs is shut unless the append words open it, and a disk
- * is always raw: a COW header that a guest writes to it is data. But UML is no wall against the
+ * is always raw: one that begins with a COW header, which a guest may have written to name a file of
+ * the host, is refused. But UML is no wall against the
  * guest's root: whoever may load a kernel module runs as the user who started the guest.
  */
 #ifndef RL_UML_UML_H
@@ -57,6 +58,12 @@ enum rl_guest_end {
 struct rl_guest_result {
 	enum rl_guest_end end;
 	int status;
+	/*
+	 * For RL_GUEST_OFF: the guest had powered off in order, but then its kernel crashed on its way
+	 * out, and what stood in /proc/exitcode went with it; status is 0. UML 6.1 does so now and then
+	 * on a busy machine: a timer tick that comes while it leaves finds no task to belong to.
+	 */
+	bool status_lost;
 	char *reason; /* for RL_GUEST_PANIC: one line, control characters escaped; the caller frees it */
 };
 

@@ -35,6 +35,7 @@ struct outcome {
 	int returned;
 	enum rl_guest_end end;
 	int status;
+	bool status_lost;
 	char text[1024]; /* the reason, or the error */
 };
 
@@ -78,6 +79,7 @@ static inline void do_run(const struct rl_guest *guest, int report)
 	text = outcome.returned ? rl_error_text(&err) : result.reason;
 	outcome.end = result.end;
 	outcome.status = result.status;
+	outcome.status_lost = result.status_lost;
 	snprintf(outcome.text, sizeof(outcome.text), "%s", text ? text : "");
 	rl_write_all(report, &outcome, sizeof(outcome));
 	free(text);

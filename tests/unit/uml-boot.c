@@ -128,12 +128,16 @@ static struct outcome boot_once(const char *words, struct rl_buf *output)
 	return outcome;
 }
 
+/* The kernel may crash after the power-off (see uml.h): then there is no status to look at. */
 static void assert_off(const struct outcome *outcome, int status)
 {
 	assert_string_equal(outcome->text, "");
 	assert_int_equal(outcome->returned, 0);
 	assert_int_equal(outcome->end, RL_GUEST_OFF);
-	assert_int_equal(outcome->status, status);
+	if (outcome->status_lost)
+		print_message("# the status is lost, %d is not checked\n", status);
+	else
+		assert_int_equal(outcome->status, status);
 }
 
 static void read_odd(char text[16])
@@ -173,7 +177,7 @@ static void a_whole_boot(void **state)
 	rl_buf_free(&output);
 }
 
-/* Also the COW magic that the boot before it has written is plain data. */
+/* What the boot before it has written is read, too: the magic of a COW header alone is plain data. */
 static void a_read_only_disk_stays_as_it_is(void **state)
 {
 	struct rl_buf output = RL_BUF_NONE;

@@ -255,6 +255,9 @@ static void kernels_that_are_refused(void **state)
 
 static void disks_that_are_refused(void **state)
 {
+	/* Versions 1 (in either byte order), 2 and 3. */
+	static const char *const cow_headers[] = {
+		"OOOM\0\0\0\1", "MOOO\1\0\0\0", "OOOM\0\0\0\2", "OOOM\0\0\0\3"};
 	char *missing = rl_printf("%s/none", test_folder), *fifo = rl_printf("%s/fifo", test_folder);
 	char *empty = rl_printf("%s/empty", test_folder), *other = rl_printf("%s/other", test_folder);
 	struct rl_guest_disk disks[RL_DISKS_MAX + 1] = {{missing, false}, {other, true}};
@@ -272,6 +275,10 @@ static void disks_that_are_refused(void **state)
 	assert_refused(&guest, fifo, "neither a regular file nor a block device");
 	disks[0].path = empty;
 	assert_refused(&guest, empty, "empty");
+	for (size_t i = 0; i < RL_COUNT(cow_headers); i++) {
+		write_file(empty, cow_headers[i], 8, 0600);
+		assert_refused(&guest, empty, "COW header");
+	}
 	disks[0].path = disk;
 	guest.disk_count = 2;
 	assert_refused(&guest, other, "ubda already");
@@ -353,6 +360,7 @@ static void ends(void **state)
 	assert_int_equal(o.returned, 0);
 	assert_int_equal(o.end, RL_GUEST_OFF);
 	assert_int_equal(o.status, 1);
+	assert_false(o.status_lost);
 	assert_buf(&output, "hello\n");
 
 	/* Nothing on the console, and words of its own: it has not booted. */
@@ -360,7 +368,8 @@ static void ends(void **state)
 	assert_int_equal(o.returned, -1);
 	assert_non_null(strstr(o.text, "kernel: start: no exec mappings"));
 
-	o = run_script("echo 'Kernel panic - not syncing: No init' >&$c; kill -ABRT $$", &output);
+	/* A panic leaves the umid folder behind. */
+	o = run_script("mkdir umid; echo 'Kernel panic - not syncing: No init' >&$c; kill -ABRT $$", &output);
 	assert_int_equal(o.returned, 0);
 	assert_int_equal(o.end, RL_GUEST_PANIC);
 	assert_string_equal(o.text, "No init");
@@ -368,6 +377,12 @@ static void ends(void **state)
 	o = run_script("kill -SEGV $$", &output);
 	assert_int_equal(o.end, RL_GUEST_PANIC);
 	assert_string_equal(o.text, "killed by SIGSEGV");
+
+	/* And after a power-off there is none any more. */
+	o = run_script("echo 'reboot: Power down' >&$c; kill -ABRT $$", &output);
+	assert_int_equal(o.returned, 0);
+	assert_int_equal(o.end, RL_GUEST_OFF);
+	assert_true(o.status_lost);
 
 	/* Words alone are no panic. */
 	o = run_script("echo 'Kernel panic - not syncing: I lie' >&$c; exit 0", &output);
