@@ -223,7 +223,12 @@ static int add_source(const struct pack *p, struct rl_tree *tree, const struct s
 	struct rl_error *err)
 {
 	struct rl_directory_options directory = {
-		.keep_owner = p->keep_owner, .one_file_system = p->one_file_system, .max_time = max_time};
+		.keep_owner = p->keep_owner,
+		.one_file_system = p->one_file_system,
+		.max_time = max_time,
+		.rules = p->rules,
+		.rule_count = p->rule_count,
+		.output = p->output};
 	struct rl_node *at;
 	struct stat st;
 

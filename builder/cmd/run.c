@@ -175,7 +175,8 @@ static int boot(struct rl_cmd *cmd, struct machine *m)
 	else if (result.end == RL_GUEST_OFF)
 		status = result.status;
 	else if (result.end == RL_GUEST_PANIC) {
-		rl_fail(&cmd->err, m->target, "run", "%s", result.reason ? result.reason : "the kernel crashed");
+		rl_fail(&cmd->err, m->target, "run", "kernel panic: %s",
+			result.reason ? result.reason : "the kernel crashed");
 		rl_cmd_failed(cmd);
 		status = STATUS_PANIC;
 	} else if (result.end == RL_GUEST_TIMEOUT) {
