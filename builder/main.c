@@ -10,7 +10,8 @@ static void print_help(FILE *out)
 {
 	const char *group = "";
 
-	fputs("rootlet builds small Linux systems, writes them into ext images, boots them, looks into them.\n\n"
+	fputs("rootlet builds small Linux systems, writes them into ext images, boots them, looks into "
+	      "them.\n\n"
 	      "usage: rootlet VERB [OPTIONS] ARGS\n"
 	      "       rootlet VERB --help | --help | --version\n",
 		out);

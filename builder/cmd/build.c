@@ -54,14 +54,16 @@ static int parse(struct rl_cmd *cmd, struct rl_machine_options *machine, const c
 			machine->folder = cmd->value;
 		} else if (id == 'j') {
 			if (!rl_parse_u64(cmd->value, 1024, &n) || !n)
-				return rl_cmd_usage(cmd, "-j takes a number from 1 to 1024, not '%s'", cmd->value);
+				return rl_cmd_usage(
+					cmd, "-j takes a number from 1 to 1024, not '%s'", cmd->value);
 			machine->packages.jobs = (unsigned)n;
 		} else if (id == OPT_FORCE) {
 			machine->force = true;
 		} else if (id == OPT_TIME_LIMIT) {
 			if (!rl_parse_seconds(cmd->value, &machine->packages.time_limit) ||
 				!machine->packages.time_limit)
-				return rl_cmd_usage(cmd, "--time-limit takes a time such as 90s, not '%s'", cmd->value);
+				return rl_cmd_usage(
+					cmd, "--time-limit takes a time such as 90s, not '%s'", cmd->value);
 		} else if (*name) {
 			return rl_cmd_usage(cmd, "one recipe at a time");
 		} else {

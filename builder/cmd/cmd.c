@@ -186,8 +186,8 @@ int rl_cmd_failed(struct rl_cmd *cmd)
 	fflush(stdout);
 	fprintf(stderr, "rootlet: %s\n", text);
 	if (usage)
-		fprintf(stderr, "usage: rootlet %s %s\n       (rootlet %s --help says more)\n", cmd->verb->name,
-			cmd->verb->usage, cmd->verb->name);
+		fprintf(stderr, "usage: rootlet %s %s\n       (rootlet %s --help says more)\n",
+			cmd->verb->name, cmd->verb->usage, cmd->verb->name);
 	free(text);
 	rl_error_clear(&cmd->err);
 	return usage ? RL_EXIT_USAGE : RL_EXIT_FAILED;

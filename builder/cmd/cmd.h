@@ -18,12 +18,12 @@
 /* What rl_cmd_next() returns besides an option's id. */
 #define RL_CMD_END   0
 #define RL_CMD_USAGE (-1) /* the command line is wrong: cmd->err says how */
-#define RL_CMD_ARG   1	  /* an argument that is no option */
+#define RL_CMD_ARG   1 /* an argument that is no option */
 
 struct rl_option {
-	int id;		  /* its letter if it has one, else a number over 255 */
+	int id; /* its letter if it has one, else a number over 255 */
 	const char *name; /* the long name without "--"; NULL: only a letter */
-	const char *arg;  /* what its value is called in the help; NULL: takes none */
+	const char *arg; /* what its value is called in the help; NULL: takes none */
 	const char *help; /* one line */
 };
 
@@ -32,8 +32,8 @@ struct rl_cmd;
 struct rl_verb {
 	const char *name;
 	int (*run)(struct rl_cmd *cmd);
-	const char *group;   /* heading in rootlet --help */
-	const char *usage;   /* what stands behind the name: "[-o DIR] NAME|FILE.conf" */
+	const char *group; /* heading in rootlet --help */
+	const char *usage; /* what stands behind the name: "[-o DIR] NAME|FILE.conf" */
 	const char *summary; /* one line */
 	const char *details; /* further lines of VERB --help: rules, an example */
 	const struct rl_option *options; /* ended by an entry with id 0; NULL: none of its own */
@@ -71,7 +71,7 @@ int rl_cmd_flush(struct rl_cmd *cmd);
 
 extern const struct rl_verb *const rl_verbs[]; /* in the order of the help, ended by NULL */
 
-extern const struct rl_verb rl_verb_build, rl_verb_cat, rl_verb_doctor, rl_verb_info, rl_verb_list, rl_verb_ls,
-	rl_verb_pack, rl_verb_run;
+extern const struct rl_verb rl_verb_build, rl_verb_cat, rl_verb_doctor, rl_verb_info, rl_verb_list,
+	rl_verb_ls, rl_verb_pack, rl_verb_run;
 
 #endif

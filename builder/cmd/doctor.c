@@ -27,8 +27,8 @@ static void print_finding(const struct rl_finding *f)
 
 static json_t *finding_json(const struct rl_finding *f)
 {
-	json_t *object = json_pack("{s:s,s:b,s:b,s:s}", "what", f->what, "good", f->good, "needed", f->needed, "found",
-		f->found);
+	json_t *object = json_pack("{s:s,s:b,s:b,s:s}", "what", f->what, "good", f->good, "needed", f->needed,
+		"found", f->found);
 
 	if (f->advice)
 		json_object_set_new(object, "advice", json_string(f->advice));

@@ -19,7 +19,8 @@ static void warn(struct rl_cmd *cmd, const struct rl_image_path *ip)
 	}
 	rl_image_info(ip->image, &info);
 	if (info.needs_recovery && !writer)
-		rl_cmd_warn(cmd, "%s: was not cleanly unmounted: changes that are only in its journal are not shown",
+		rl_cmd_warn(cmd,
+			"%s: was not cleanly unmounted: changes that are only in its journal are not shown",
 			ip->file);
 	free(info.features);
 }

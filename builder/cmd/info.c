@@ -38,9 +38,9 @@ static void print_when(const char *key, int64_t seconds)
 
 static const char *state(const struct rl_image_info *info)
 {
-	return info->has_errors	      ? "with errors"
+	return info->has_errors       ? "with errors"
 	       : info->needs_recovery ? "not cleanly unmounted: its journal has to be replayed"
-	       : info->clean	      ? "clean"
+	       : info->clean          ? "clean"
 				      : "not cleanly unmounted";
 }
 
@@ -54,10 +54,11 @@ static void print_info(const char *file, const struct rl_image_info *info)
 	print_text("label", info->label);
 	print_text("uuid", info->uuid);
 	print_text("state", state(info));
-	printf("%-12s %" PRIu64 " of %u bytes, %" PRIu64 " free (%s), %" PRIu64 " reserved\n", "blocks", info->blocks,
-		info->block_size, info->free_blocks, rl_format_size(a, info->free_blocks * info->block_size),
-		info->reserved_blocks);
-	printf("%-12s %u of %u bytes, %u free\n", "inodes", info->inodes, info->inode_size, info->free_inodes);
+	printf("%-12s %" PRIu64 " of %u bytes, %" PRIu64 " free (%s), %" PRIu64 " reserved\n", "blocks",
+		info->blocks, info->block_size, info->free_blocks,
+		rl_format_size(a, info->free_blocks * info->block_size), info->reserved_blocks);
+	printf("%-12s %u of %u bytes, %u free\n", "inodes", info->inodes, info->inode_size,
+		info->free_inodes);
 	printf("%-12s %u\n", "groups", info->groups);
 	printf("%-12s %s\n", "journal", info->journal_size ? rl_format_size(b, info->journal_size) : "none");
 	print_text("features", info->features);
@@ -71,14 +72,15 @@ static void print_info(const char *file, const struct rl_image_info *info)
 static void print_info_json(const char *file, const struct rl_image_info *info)
 {
 	json_t *object = json_pack(
-		"{s:s*,s:I,s:s,s:s*,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:s,s:I,s:I,s:I,s:s*,s:i}", "image", file,
-		"size", (json_int_t)info->file_size, "type", info->type, "label", info->label, "uuid", info->uuid,
-		"state", state(info), "block_size", (int)info->block_size, "blocks", (json_int_t)info->blocks,
-		"free_blocks", (json_int_t)info->free_blocks, "reserved_blocks", (json_int_t)info->reserved_blocks,
-		"inodes", (json_int_t)info->inodes, "free_inodes", (json_int_t)info->free_inodes, "inode_size",
-		(int)info->inode_size, "groups", (int)info->groups, "journal_size", (json_int_t)info->journal_size,
-		"features", info->features, "made", (json_int_t)info->made, "mounted", (json_int_t)info->mounted,
-		"written", (json_int_t)info->written, "mounted_on", info->last_mounted, "mounts", (int)info->mounts);
+		"{s:s*,s:I,s:s,s:s*,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:s,s:I,s:I,s:I,s:s*,s:i}",
+		"image", file, "size", (json_int_t)info->file_size, "type", info->type, "label", info->label,
+		"uuid", info->uuid, "state", state(info), "block_size", (int)info->block_size, "blocks",
+		(json_int_t)info->blocks, "free_blocks", (json_int_t)info->free_blocks, "reserved_blocks",
+		(json_int_t)info->reserved_blocks, "inodes", (json_int_t)info->inodes, "free_inodes",
+		(json_int_t)info->free_inodes, "inode_size", (int)info->inode_size, "groups",
+		(int)info->groups, "journal_size", (json_int_t)info->journal_size, "features", info->features,
+		"made", (json_int_t)info->made, "mounted", (json_int_t)info->mounted, "written",
+		(json_int_t)info->written, "mounted_on", info->last_mounted, "mounts", (int)info->mounts);
 
 	json_dumpf(object, stdout, JSON_INDENT(2));
 	putchar('\n');
@@ -112,5 +114,5 @@ static int run(struct rl_cmd *cmd)
 	return rl_cmd_flush(cmd);
 }
 
-const struct rl_verb rl_verb_info = {"info", run, "Looking:", "IMAGE", "size, type, state and features of an image",
-	"  rootlet info out/demo/root.ext4\n", options};
+const struct rl_verb rl_verb_info = {"info", run, "Looking:", "IMAGE",
+	"size, type, state and features of an image", "  rootlet info out/demo/root.ext4\n", options};

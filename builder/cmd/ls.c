@@ -237,7 +237,8 @@ static void list_below(struct listing *l, struct rl_image *image, const struct r
 		const struct row *row = &rows->items[i];
 		char *below;
 
-		if (!row->known || !S_ISDIR(row->inode.mode) || !strcmp(row->name, ".") || !strcmp(row->name, ".."))
+		if (!row->known || !S_ISDIR(row->inode.mode) || !strcmp(row->name, ".") ||
+			!strcmp(row->name, ".."))
 			continue;
 		below = join(path, row->name);
 		if (is_above(l, row->number)) {

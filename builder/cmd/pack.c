@@ -113,7 +113,8 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 		return 0;
 	case OPT_FREE:
 		p->has_free = true;
-		return rl_parse_size(cmd->value, &p->ext.free) ? 0 : bad_value(cmd, "free", "a size such as 16M");
+		return rl_parse_size(cmd->value, &p->ext.free) ? 0
+							       : bad_value(cmd, "free", "a size such as 16M");
 	case OPT_FREE_INODES:
 		return rl_parse_u64(cmd->value, UINT32_MAX, &p->ext.free_inodes)
 			       ? 0
@@ -182,7 +183,8 @@ static int parse(struct rl_cmd *cmd, struct pack *p)
 	if (!p->output && !p->plan_only)
 		return rl_cmd_usage(cmd, "-o IMAGE is missing");
 	if (p->output && !strcmp(p->output, "-"))
-		return rl_cmd_usage(cmd, "-o - is not possible: an image is written here and there, not in one go");
+		return rl_cmd_usage(
+			cmd, "-o - is not possible: an image is written here and there, not in one go");
 	if (p->json && !p->plan_only)
 		return rl_cmd_usage(cmd, "--json goes with --plan");
 	if (p->has_free && p->ext.size)
@@ -219,11 +221,10 @@ static int set_owner(struct rl_node *node, void *context)
 	return 0;
 }
 
-static int add_source(const struct pack *p, struct rl_tree *tree, const struct source *source, int64_t max_time,
-	struct rl_error *err)
+static int add_source(const struct pack *p, struct rl_tree *tree, const struct source *source,
+	int64_t max_time, struct rl_error *err)
 {
-	struct rl_directory_options directory = {
-		.keep_owner = p->keep_owner,
+	struct rl_directory_options directory = {.keep_owner = p->keep_owner,
 		.one_file_system = p->one_file_system,
 		.max_time = max_time,
 		.rules = p->rules,
@@ -249,8 +250,8 @@ static void print_row(const char *what, uint64_t blocks, uint32_t block_size, ui
 {
 	char size[16];
 
-	printf("%-14s %9" PRIu64 " blocks %8s %5.1f %%\n", what, blocks, rl_format_size(size, blocks * block_size),
-		all ? 100.0 * (double)blocks / (double)all : 0.0);
+	printf("%-14s %9" PRIu64 " blocks %8s %5.1f %%\n", what, blocks,
+		rl_format_size(size, blocks * block_size), all ? 100.0 * (double)blocks / (double)all : 0.0);
 }
 
 static void print_plan(const struct rl_plan_summary *s)
@@ -263,18 +264,20 @@ static void print_plan(const struct rl_plan_summary *s)
 	print_row("tables", s->tables, s->block_size, s->blocks);
 	print_row("free", s->free_blocks, s->block_size, s->blocks);
 	print_row("all", s->blocks, s->block_size, s->blocks);
-	printf("%" PRIu64 " bytes, %u groups, %u inodes (%u used, %u free), %" PRIu64 " bytes of slack in last blocks\n",
+	printf("%" PRIu64 " bytes, %u groups, %u inodes (%u used, %u free), %" PRIu64
+	       " bytes of slack in last blocks\n",
 		s->size, s->groups, s->inodes, s->inodes - s->free_inodes, s->free_inodes, s->slack);
 }
 
 static void print_plan_json(const struct rl_plan_summary *s)
 {
-	json_t *object = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "size", (json_int_t)s->size,
-		"block_size", (json_int_t)s->block_size, "blocks", (json_int_t)s->blocks, "free_blocks",
-		(json_int_t)s->free_blocks, "groups", (json_int_t)s->groups, "inodes", (json_int_t)s->inodes,
-		"free_inodes", (json_int_t)s->free_inodes, "data_blocks", (json_int_t)s->data, "directory_blocks",
-		(json_int_t)s->directories, "map_blocks", (json_int_t)s->maps, "xattr_blocks", (json_int_t)s->xattrs,
-		"journal_blocks", (json_int_t)s->journal, "table_blocks", (json_int_t)s->tables, "slack_bytes",
+	json_t *object = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "size",
+		(json_int_t)s->size, "block_size", (json_int_t)s->block_size, "blocks", (json_int_t)s->blocks,
+		"free_blocks", (json_int_t)s->free_blocks, "groups", (json_int_t)s->groups, "inodes",
+		(json_int_t)s->inodes, "free_inodes", (json_int_t)s->free_inodes, "data_blocks",
+		(json_int_t)s->data, "directory_blocks", (json_int_t)s->directories, "map_blocks",
+		(json_int_t)s->maps, "xattr_blocks", (json_int_t)s->xattrs, "journal_blocks",
+		(json_int_t)s->journal, "table_blocks", (json_int_t)s->tables, "slack_bytes",
 		(json_int_t)s->slack, "directories", (json_int_t)s->directory_count);
 
 	json_dumpf(object, stdout, JSON_INDENT(2));
@@ -300,8 +303,9 @@ static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan 
 		result = rl_publish_commit(&out, &unchanged, &cmd->err);
 	rl_publish_close(&out);
 	if (!result && cmd->verbose > 0)
-		rl_cmd_note(cmd, "%s: %s, %u inodes used, %s free%s", p->output, rl_format_size(size, sum.size),
-			sum.inodes - sum.free_inodes, rl_format_size((char[16]){0}, sum.free_blocks * sum.block_size),
+		rl_cmd_note(cmd, "%s: %s, %u inodes used, %s free%s", p->output,
+			rl_format_size(size, sum.size), sum.inodes - sum.free_inodes,
+			rl_format_size((char[16]){0}, sum.free_blocks * sum.block_size),
 			unchanged ? "; unchanged" : "");
 	return result;
 }
@@ -354,7 +358,8 @@ static int run(struct rl_cmd *cmd)
 
 const struct rl_verb rl_verb_pack = {"pack", run, "Building:", "-o IMAGE [[--at DIR] SOURCE]...",
 	"sources -> one ext2, ext3 or ext4 image; none: an empty disk",
-	"Everything in the image belongs to root unless --owner or --chown says otherwise. Globs: * and ? stop\n"
+	"Everything in the image belongs to root unless --owner or --chown says otherwise. Globs: * and ? "
+	"stop\n"
 	"at a slash, ** does not; without a slash they are held against the last component.\n\n"
 	"  rootlet pack -o data.ext4 --size 100M\n"
 	"  rootlet pack -o root.ext4 --free 16M --chmod '/etc/shadow=0600' staging/ --at /opt extra/\n",

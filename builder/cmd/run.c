@@ -35,7 +35,7 @@ struct machine {
 	struct rl_guest_disk *disks;
 	size_t disk_count, disk_room;
 	struct rl_list append, extra; /* words; --disk values */
-	struct rl_list paths;	      /* owned by us, pointed to by disks */
+	struct rl_list paths; /* owned by us, pointed to by disks */
 	struct rl_image_recipe recipe;
 	bool has_command;
 };
@@ -61,12 +61,14 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->guest.kernel = cmd->value;
 		else if (id == OPT_MEM) {
 			if (!rl_parse_size(cmd->value, &m->guest.memory) || !m->guest.memory)
-				return rl_cmd_usage(cmd, "--mem takes a size such as 256M, not '%s'", cmd->value);
+				return rl_cmd_usage(
+					cmd, "--mem takes a size such as 256M, not '%s'", cmd->value);
 		} else if (id == OPT_DISK)
 			rl_list_add(&m->extra, cmd->value);
 		else if (id == OPT_TIMEOUT) {
 			if (!rl_parse_seconds(cmd->value, &m->guest.seconds))
-				return rl_cmd_usage(cmd, "--timeout takes a time such as 90, not '%s'", cmd->value);
+				return rl_cmd_usage(
+					cmd, "--timeout takes a time such as 90, not '%s'", cmd->value);
 			m->has_timeout = true;
 		} else if (id == OPT_APPEND)
 			add_words(&m->append, cmd->value);
@@ -109,8 +111,8 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 		char *path = rl_machine_disk_path(m->folder, &m->recipe.disks[i]);
 
 		if (access(path, F_OK))
-			result = rl_fail(&cmd->err, path, "open", "it is not there: build it first (rootlet build %s)",
-				m->target);
+			result = rl_fail(&cmd->err, path, "open",
+				"it is not there: build it first (rootlet build %s)", m->target);
 		add_disk(m, path, false);
 		free(path);
 	}
@@ -202,7 +204,8 @@ static int run(struct rl_cmd *cmd)
 	int result = parse(cmd, &m), status;
 
 	if (!result && m.has_command)
-		result = rl_fail(&cmd->err, m.target, "run", "running a command in the guest is not supported yet");
+		result = rl_fail(
+			&cmd->err, m.target, "run", "running a command in the guest is not supported yet");
 	if (!result && is_image(m.target))
 		add_disk(&m, m.target, false);
 	else if (!result)
@@ -219,7 +222,8 @@ static int run(struct rl_cmd *cmd)
 	return status;
 }
 
-const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE", "boot a recipe's disks, or an image",
+const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE",
+	"boot a recipe's disks, or an image",
 	"The first disk is the root, /dev/ubda. On a terminal the guest has it: Ctrl-A x ends the guest.\n"
 	"Otherwise its console goes to standard output.\n\n"
 	"Exit status: the guest's (what it wrote to /proc/exitcode, else 0); 1 it was not started; 124 its\n"

@@ -22,8 +22,8 @@ struct walk {
 	rl_image_run *run;
 	void *context;
 	struct rl_error *err;
-	uint64_t end;	 /* the file's size in blocks, rounded up */
-	uint64_t next;	 /* the first logical block that may come */
+	uint64_t end; /* the file's size in blocks, rounded up */
+	uint64_t next; /* the first logical block that may come */
 	uint64_t budget; /* map blocks that may still be read */
 	/* A run that is being collected. */
 	uint64_t logical, block, count;
@@ -49,7 +49,8 @@ static int flush(struct walk *w)
 
 static bool valid_blocks(const struct walk *w, uint64_t block, uint64_t count)
 {
-	return block >= w->image->first_block && block < w->image->blocks && count <= w->image->blocks - block;
+	return block >= w->image->first_block && block < w->image->blocks &&
+	       count <= w->image->blocks - block;
 }
 
 static int add_run(struct walk *w, uint64_t logical, uint64_t block, uint64_t count)

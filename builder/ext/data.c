@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE    ((size_t)1024 * 1024)
-#define PIECES_MAX     512
-#define THREADS_MAX    8
-#define THREAD_WORTH   ((uint64_t)2 * 1024 * 1024) /* bytes that are worth a further thread */
+#define BUFFER_SIZE  ((size_t)1024 * 1024)
+#define PIECES_MAX   512
+#define THREADS_MAX  8
+#define THREAD_WORTH ((uint64_t)2 * 1024 * 1024) /* bytes that are worth a further thread */
 
 /* Blocks of one file that are consecutive in the image. */
 struct piece {

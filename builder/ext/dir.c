@@ -13,10 +13,10 @@
 #include <string.h>
 
 #define TAIL_SIZE    12 /* struct ext2_dir_entry_tail */
-#define DX_TAIL_SIZE 8	/* struct ext2_dx_tail */
-#define DX_ENTRY     8	/* struct ext2_dx_entry: hash, block */
+#define DX_TAIL_SIZE 8 /* struct ext2_dx_tail */
+#define DX_ENTRY     8 /* struct ext2_dx_entry: hash, block */
 #define ROOT_ENTRIES 32 /* offset of the first dx entry in block 0 */
-#define NODE_ENTRIES 8	/* and in an inner node */
+#define NODE_ENTRIES 8 /* and in an inner node */
 #define DOTS_SIZE    24 /* "." and ".." */
 
 struct entry {
@@ -35,8 +35,8 @@ struct layout {
 	uint32_t count;
 	struct leaf *leaves;
 	uint32_t leaf_count, leaf_room;
-	uint32_t levels;     /* of inner nodes: 0, 1 or 2 */
-	uint32_t nodes[2];   /* inner nodes per level, from the leaves up */
+	uint32_t levels; /* of inner nodes: 0, 1 or 2 */
+	uint32_t nodes[2]; /* inner nodes per level, from the leaves up */
 };
 
 static uint32_t record_size(const struct rl_node *node)
@@ -113,8 +113,8 @@ static void hash_names(const struct rl_plan *plan, const struct rl_dir *dir, str
 
 		for (int i = 0; i < 4; i++)
 			seed[i] = rl_get_le32(plan->hash_seed + 4 * i);
-		ext2fs_dirhash2(EXT2_HASH_HALF_MD4, node->name, (int)strlen(node->name), NULL, 0, seed, &e->hash,
-			&e->minor);
+		ext2fs_dirhash2(EXT2_HASH_HALF_MD4, node->name, (int)strlen(node->name), NULL, 0, seed,
+			&e->hash, &e->minor);
 		e->node = node;
 	}
 	qsort(l->entries, l->count, sizeof(*l->entries), by_hash);
@@ -190,7 +190,8 @@ int rl_dir_plan(struct rl_plan *plan, uint32_t index, uint32_t *blocks, struct r
 		layout_free(&l);
 		if (!fits)
 			return rl_fail(err, plan->subject, "plan",
-				"a directory of %u names is too large for its index: use larger blocks or the feature "
+				"a directory of %u names is too large for its index: use larger blocks or "
+				"the feature "
 				"large_dir",
 				dir->count);
 	} else {
@@ -246,7 +247,8 @@ static uint32_t checksum(const struct rl_plan *plan, uint32_t number, const uint
 }
 
 /* Lets the last record reach to the end of the block, and closes the block with its checksum. */
-static void end_leaf(const struct rl_plan *plan, uint32_t number, uint8_t *block, uint8_t *last, uint32_t used)
+static void end_leaf(
+	const struct rl_plan *plan, uint32_t number, uint8_t *block, uint8_t *last, uint32_t used)
 {
 	uint32_t end = room(plan);
 
@@ -268,7 +270,8 @@ static uint8_t *new_block(const struct rl_plan *plan, struct rl_buf *out)
 }
 
 /* "." and "..", the latter with the given record size. */
-static void put_dots(const struct rl_plan *plan, uint8_t *block, uint32_t number, uint32_t parent, uint32_t size)
+static void put_dots(
+	const struct rl_plan *plan, uint8_t *block, uint32_t number, uint32_t parent, uint32_t size)
 {
 	put_record(block, number, 12, ".", file_type(plan, S_IFDIR));
 	put_record(block + 12, parent, size, "..", file_type(plan, S_IFDIR));
@@ -299,8 +302,8 @@ static void build_list(const struct rl_plan *plan, uint32_t index, struct rl_buf
 	}
 }
 
-static void build_leaf(
-	const struct rl_plan *plan, uint32_t number, const struct layout *l, uint32_t leaf, struct rl_buf *out)
+static void build_leaf(const struct rl_plan *plan, uint32_t number, const struct layout *l, uint32_t leaf,
+	struct rl_buf *out)
 {
 	uint32_t end = leaf + 1 < l->leaf_count ? l->leaves[leaf + 1].first : l->count, used = 0;
 	uint8_t *block = new_block(plan, out), *last = block;
@@ -342,8 +345,8 @@ static void put_dx(const struct rl_plan *plan, uint32_t number, uint8_t *block, 
 	}
 }
 
-static void build_nodes(
-	const struct rl_plan *plan, uint32_t number, uint32_t parent, const struct layout *l, struct rl_buf *out)
+static void build_nodes(const struct rl_plan *plan, uint32_t number, uint32_t parent, const struct layout *l,
+	struct rl_buf *out)
 {
 	uint32_t limit = dx_limit(plan, NODE_ENTRIES);
 	uint32_t below = l->leaf_count, below_block = 1, span = 1;

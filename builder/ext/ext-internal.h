@@ -42,13 +42,13 @@ struct rl_run {
 /* One inode of the tree. */
 struct rl_plan_inode {
 	struct rl_inode *inode;
-	uint32_t parent;	/* inode number of a directory's parent */
-	uint32_t first_extent;	/* of plan->extents */
+	uint32_t parent; /* inode number of a directory's parent */
+	uint32_t first_extent; /* of plan->extents */
 	uint32_t extent_count;
-	uint32_t first_map;	/* of plan->maps: where its extent tree or indirect blocks lie */
-	uint32_t map_count;	/* runs, not blocks */
-	uint32_t xattr_block;	/* of plan->xattr_blocks; UINT32_MAX: none */
-	uint32_t dir_blocks;	/* directory: its size in blocks */
+	uint32_t first_map; /* of plan->maps: where its extent tree or indirect blocks lie */
+	uint32_t map_count; /* runs, not blocks */
+	uint32_t xattr_block; /* of plan->xattr_blocks; UINT32_MAX: none */
+	uint32_t dir_blocks; /* directory: its size in blocks */
 };
 
 /* An xattr block, which up to 1024 inodes with the same attributes share. */
@@ -145,7 +145,8 @@ void rl_map_build(const struct rl_plan *plan, uint32_t number, const struct rl_p
 /* ---- xattr.c ---- */
 
 /* Whether the attributes need a block besides the inode; an error if not even that is enough. */
-int rl_xattr_plan(const struct rl_plan *plan, const struct rl_inode *inode, bool *block, struct rl_error *err);
+int rl_xattr_plan(
+	const struct rl_plan *plan, const struct rl_inode *inode, bool *block, struct rl_error *err);
 /* Fills the space behind the inode's fixed fields; room is its size. */
 void rl_xattr_inode(const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *space, size_t room);
 /* Fills a block, all but its count and checksum. */

@@ -58,7 +58,9 @@ static int initialize(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, st
 		return rl_fail(err, plan->subject, "plan", "more than 2^32 blocks need the feature 64bit");
 	memset(&param, 0, sizeof(param));
 	param.s_rev_level = EXT2_DYNAMIC_REV;
-	param.s_log_block_size = plan->options.block_size == 1024 ? 0 : plan->options.block_size == 2048 ? 1 : 2;
+	param.s_log_block_size = plan->options.block_size == 1024   ? 0
+				 : plan->options.block_size == 2048 ? 1
+								    : 2;
 	param.s_inode_size = (uint16_t)plan->inode_size;
 	param.s_feature_compat = plan->options.features[0];
 	param.s_feature_incompat = plan->options.features[1];

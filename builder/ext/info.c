@@ -13,7 +13,8 @@ static const char *type_of(const struct ext2_super_block *s)
 {
 	const uint32_t ext3_incompat = EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_RECOVER |
 				       EXT2_FEATURE_INCOMPAT_META_BG;
-	const uint32_t ext3_ro_compat = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE;
+	const uint32_t ext3_ro_compat =
+		EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE;
 
 	if ((s->s_feature_incompat & ~ext3_incompat) || (s->s_feature_ro_compat & ~ext3_ro_compat))
 		return "ext4";
@@ -46,8 +47,8 @@ void rl_image_info(const struct rl_image *image, struct rl_image_info *info)
 	memcpy(info->label, s->s_volume_name, sizeof(s->s_volume_name));
 	memcpy(info->last_mounted, s->s_last_mounted, sizeof(s->s_last_mounted));
 	snprintf(info->uuid, sizeof(info->uuid),
-		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3],
-		u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2],
+		u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 	info->file_size = image->file_size;
 	info->block_size = image->block_size;
 	info->inode_size = EXT2_INODE_SIZE(s);

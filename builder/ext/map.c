@@ -95,8 +95,9 @@ uint32_t rl_indirect_blocks(uint32_t block_size, const struct rl_extent *extents
 		while (logical < end) {
 			next_path(block_size, logical, &path, &made, NULL, NULL);
 			/* To the first logical block behind this indirect block. */
-			logical += pointer_levels(block_size, logical, &offset) ? per_block - offset % per_block
-										: 1;
+			logical += pointer_levels(block_size, logical, &offset)
+					   ? per_block - offset % per_block
+					   : 1;
 		}
 	}
 	return made;
@@ -146,7 +147,8 @@ static void add_indirect(void *context, int level, uint64_t slot, struct pointer
 	if (level == path->levels - 1)
 		p->raw->i_block[EXT2_IND_BLOCK + level] = block;
 	else
-		rl_put_le32(p->out->data + path->block[level + 1] * p->plan->options.block_size + 4 * slot, block);
+		rl_put_le32(p->out->data + path->block[level + 1] * p->plan->options.block_size + 4 * slot,
+			block);
 }
 
 static void build_pointers(struct pointers *p, const struct rl_plan_inode *pi)
@@ -165,7 +167,8 @@ static void build_pointers(struct pointers *p, const struct rl_plan_inode *pi)
 				continue;
 			}
 			next_path(block_size, logical, &path, &made, add_indirect, p);
-			rl_put_le32(p->out->data + path.block[0] * block_size + 4 * (offset % (block_size / 4)),
+			rl_put_le32(
+				p->out->data + path.block[0] * block_size + 4 * (offset % (block_size / 4)),
 				(uint32_t)(e->block + k));
 		}
 	}
@@ -218,8 +221,8 @@ static void build_extents(const struct rl_plan *plan, uint32_t number, const str
 	uint32_t per_block = extents_per_block(plan->options.block_size), depth = 0, made = 0;
 	const struct rl_extent *extents = plan->extents + pi->first_extent;
 	uint32_t below = pi->extent_count; /* entries of the level being placed */
-	uint32_t below_made = 0;	   /* the first map block of the level below it */
-	uint32_t span = 1;		   /* extents under one entry */
+	uint32_t below_made = 0; /* the first map block of the level below it */
+	uint32_t span = 1; /* extents under one entry */
 
 	for (; below > EXTENT_ROOT; depth++) {
 		uint32_t level_made = made;

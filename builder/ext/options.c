@@ -93,7 +93,8 @@ int rl_ext_options_features(struct rl_ext_options *options, const char *list, st
 		if (name)
 			result = rl_fail(err, name, "choose features", "rootlet does not support it");
 		else
-			result = rl_fail(err, list, "choose features", "not a list of features as mke2fs -O takes it");
+			result = rl_fail(
+				err, list, "choose features", "not a list of features as mke2fs -O takes it");
 	}
 	free(copy);
 	if (!result)

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINK_MAX_EXT4	   65000 /* EXT4_LINK_MAX */
+#define LINK_MAX_EXT4      65000 /* EXT4_LINK_MAX */
 #define EXTENT_LENGTH_MAX  32768 /* EXT_INIT_MAX_LEN */
-#define EXTENT_ROOT	   4	 /* extents in the inode itself */
-#define BYTES_PER_INODE	   16384 /* mke2fs.conf: inode_ratio */
-#define XATTR_SHARE_MAX	   1024	 /* EXT4_XATTR_REFCOUNT_MAX */
-#define NO_XATTR_BLOCK	   UINT32_MAX
+#define EXTENT_ROOT        4 /* extents in the inode itself */
+#define BYTES_PER_INODE    16384 /* mke2fs.conf: inode_ratio */
+#define XATTR_SHARE_MAX    1024 /* EXT4_XATTR_REFCOUNT_MAX */
+#define NO_XATTR_BLOCK     UINT32_MAX
 #define KERNEL_RESERVE_MAX 4096 /* ext4_calculate_resv_clusters(): 2 %, at most so many */
 
 /* ---- inode numbers ---- */
@@ -83,9 +83,11 @@ static int check_inode(struct rl_node *node, void *context)
 	const struct rl_inode *inode = node->inode;
 	uint32_t block_size = plan->options.block_size;
 	uint64_t per_block = block_size / 4;
-	uint64_t most = plan->has_extents ? (uint64_t)UINT32_MAX * block_size
-					  : (12 + per_block + per_block * per_block + per_block * per_block * per_block) *
-						    block_size;
+	uint64_t most =
+		plan->has_extents
+			? (uint64_t)UINT32_MAX * block_size
+			: (12 + per_block + per_block * per_block + per_block * per_block * per_block) *
+				  block_size;
 	const char *reason = NULL;
 	char *path;
 
@@ -160,8 +162,8 @@ static uint64_t hash_bytes(const uint8_t *bytes, size_t size)
 }
 
 /* Finds the block with the same bytes that has room for one more, or makes it. */
-static uint32_t share_block(struct rl_plan *plan, const struct rl_inode *inode, uint32_t **table, size_t *room,
-	uint8_t *block, uint8_t *other)
+static uint32_t share_block(struct rl_plan *plan, const struct rl_inode *inode, uint32_t **table,
+	size_t *room, uint8_t *block, uint8_t *other)
 {
 	uint64_t hash;
 	size_t at;
@@ -241,7 +243,7 @@ static int plan_directories(struct rl_plan *plan, struct rl_error *err)
 struct giver {
 	struct rl_plan *plan;
 	size_t current; /* the first run that is not left behind */
-	size_t *gaps;	/* runs left behind with something left */
+	size_t *gaps; /* runs left behind with something left */
 	size_t gap_count, gap_room;
 	uint64_t lacking;
 };
@@ -314,8 +316,8 @@ static void add_extents(struct rl_plan *plan, struct rl_plan_inode *pi, struct r
 	while (run.count) {
 		uint32_t count = run.count < EXTENT_LENGTH_MAX ? (uint32_t)run.count : EXTENT_LENGTH_MAX;
 
-		if (last && last->logical + last->count == logical && last->block + last->count == run.block &&
-			last->count < EXTENT_LENGTH_MAX) {
+		if (last && last->logical + last->count == logical &&
+			last->block + last->count == run.block && last->count < EXTENT_LENGTH_MAX) {
 			uint32_t room = EXTENT_LENGTH_MAX - last->count;
 
 			count = count < room ? count : room;
@@ -380,7 +382,8 @@ static void give_file(struct giver *g, struct rl_plan_inode *pi)
 	}
 	for (size_t i = 0; i < inode->map->count; i++) {
 		const struct rl_data_range *r = &inode->map->ranges[i];
-		uint64_t first = r->offset / block_size, end = (r->offset + r->length + block_size - 1) / block_size;
+		uint64_t first = r->offset / block_size,
+			 end = (r->offset + r->length + block_size - 1) / block_size;
 		size_t k = i;
 
 		/* Parts whose blocks touch are given together, to stay one extent. */
@@ -579,11 +582,11 @@ static uint64_t bytes_per_inode(uint64_t size)
 {
 	const uint64_t mib = 1024 * 1024;
 
-	return size < 3 * mib		       ? 8192
-	       : size < 512 * mib	       ? 4096
-	       : size < 4 * mib * mib	       ? 16384
+	return size < 3 * mib                    ? 8192
+	       : size < 512 * mib                ? 4096
+	       : size < 4 * mib * mib            ? 16384
 	       : size < (uint64_t)16 * mib * mib ? 32768
-					       : 65536;
+						 : 65536;
 }
 
 static int take_size(struct rl_plan *plan, struct rl_error *err)

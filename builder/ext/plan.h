@@ -19,9 +19,9 @@
 
 struct rl_ext_options {
 	uint32_t features[3]; /* s_feature_compat, s_feature_incompat, s_feature_ro_compat */
-	uint32_t block_size;  /* 1024, 2048 or 4096 */
-	uint64_t size;	      /* of the image; 0: as small as can be */
-	uint64_t free;	      /* with size 0: what the guest's root shall find available */
+	uint32_t block_size; /* 1024, 2048 or 4096 */
+	uint64_t size; /* of the image; 0: as small as can be */
+	uint64_t free; /* with size 0: what the guest's root shall find available */
 	uint64_t free_inodes; /* with size 0; UINT64_MAX: one per 16 KiB of free */
 	char label[RL_LABEL_MAX + 1];
 	bool has_uuid; /* else it derives from the tree and the options */
@@ -47,13 +47,13 @@ struct rl_plan_summary {
 	uint64_t blocks, free_blocks;
 	uint32_t groups;
 	uint32_t inodes, free_inodes;
-	uint64_t tables;      /* superblocks, descriptors and those reserved, bitmaps, inode tables */
+	uint64_t tables; /* superblocks, descriptors and those reserved, bitmaps, inode tables */
 	uint64_t journal;
 	uint64_t directories; /* blocks of directories */
-	uint64_t data;	      /* blocks of files and long symlinks */
-	uint64_t maps;	      /* extent tree and indirect blocks */
-	uint64_t xattrs;      /* blocks of extended attributes */
-	uint64_t slack;	      /* bytes: what the last blocks of files leave unused */
+	uint64_t data; /* blocks of files and long symlinks */
+	uint64_t maps; /* extent tree and indirect blocks */
+	uint64_t xattrs; /* blocks of extended attributes */
+	uint64_t slack; /* bytes: what the last blocks of files leave unused */
 	uint32_t used_inodes; /* without the reserved ones */
 	uint32_t directory_count;
 };

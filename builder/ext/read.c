@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SYMLINKS_MAX  40
-#define COPY_CHUNK    ((size_t)1024 * 1024)
-#define DIR_SIZE_MAX  ((uint64_t)4 * 1024 * 1024 * 1024)
+#define SYMLINKS_MAX 40
+#define COPY_CHUNK   ((size_t)1024 * 1024)
+#define DIR_SIZE_MAX ((uint64_t)4 * 1024 * 1024 * 1024)
 
 /* ---- opening ---- */
 
@@ -90,7 +90,8 @@ int rl_image_open(const char *path, struct rl_image **result, struct rl_error *e
 		goto failed;
 	}
 	snprintf(number, sizeof(number), "%d", image->fd);
-	code = ext2fs_open(number, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
+	code = ext2fs_open(
+		number, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
 	if (code) {
 		rl_fail_ext(err, path, "open", code);
 		goto failed;
@@ -138,7 +139,8 @@ static void get_time(uint32_t low, uint32_t extra, int64_t *seconds, uint32_t *n
 	*nanoseconds = extra >> 2;
 }
 
-int rl_image_inode(struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err)
+int rl_image_inode(
+	struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err)
 {
 	uint8_t bytes[sizeof(struct ext2_inode_large)] = {0};
 	struct ext2_inode_large *raw = (struct ext2_inode_large *)bytes;
@@ -292,8 +294,8 @@ int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, cons
 	if (!S_ISDIR(dir->mode))
 		return rl_fail_errno(err, subject, "list", ENOTDIR);
 	if (dir->size % image->block_size)
-		return rl_fail(err, subject, "list", "a directory's size that is no multiple of a block (inode %u)",
-			dir->number);
+		return rl_fail(err, subject, "list",
+			"a directory's size that is no multiple of a block (inode %u)", dir->number);
 	if (read_whole(image, dir, DIR_SIZE_MAX, subject, &bytes, err))
 		return -1;
 	for (uint64_t at = 0; !result && at < dir->size; at += image->block_size)
@@ -380,7 +382,8 @@ int rl_image_find(struct rl_image *image, const char *path, bool follow, struct 
 			else
 				result = rl_image_target(image, inode, subject, &target, err);
 			if (!result && (!target.size || memchr(target.data, '\0', target.size)))
-				result = rl_fail(err, subject, "open", "a symlink on the way has no valid target");
+				result = rl_fail(
+					err, subject, "open", "a symlink on the way has no valid target");
 			if (!result) {
 				/* The rest of the path goes on behind the target. */
 				char *joined = rl_printf("%.*s/%s", (int)target.size, target.data, p);
@@ -463,7 +466,8 @@ int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, co
 	off_t start = -1;
 
 	if (!S_ISREG(inode->mode))
-		return rl_fail(err, subject, "read", S_ISDIR(inode->mode) ? "it is a directory" : "not a regular file");
+		return rl_fail(err, subject, "read",
+			S_ISDIR(inode->mode) ? "it is a directory" : "not a regular file");
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flags >= 0 && !(flags & O_APPEND))
 		start = lseek(fd, 0, SEEK_CUR);
 	/* Holes may be left out only where nothing stands yet. */

@@ -21,12 +21,12 @@ struct rl_image_inode {
 	uint32_t mode; /* S_IFMT and 07777 */
 	uint32_t links;
 	uint32_t uid, gid;
-	uint64_t size;	 /* bytes */
+	uint64_t size; /* bytes */
 	uint64_t blocks; /* of 512 bytes */
 	int64_t atime, mtime, ctime;
 	uint32_t atime_nsec, mtime_nsec, ctime_nsec;
 	uint32_t major, minor; /* devices */
-	uint32_t flags;	       /* i_flags */
+	uint32_t flags; /* i_flags */
 	uint32_t raw_block[15];
 };
 
@@ -38,11 +38,11 @@ struct rl_image_info {
 	uint64_t blocks, free_blocks, reserved_blocks;
 	uint32_t inodes, free_inodes;
 	bool clean, has_errors, needs_recovery; /* state: cleanly unmounted; errors seen; journal to replay */
-	uint64_t journal_size;			/* bytes, 0: none */
-	int64_t made, mounted, written;		/* times; 0: never */
+	uint64_t journal_size; /* bytes, 0: none */
+	int64_t made, mounted, written; /* times; 0: never */
 	uint32_t mounts;
 	const char *type; /* "ext2", "ext3", "ext4": by its features */
-	char *features;	  /* names with spaces between; the caller frees it */
+	char *features; /* names with spaces between; the caller frees it */
 };
 
 /* Opens an image. A file that is none is an error. */
@@ -54,7 +54,8 @@ pid_t rl_image_writer(const struct rl_image *image);
 
 void rl_image_info(const struct rl_image *image, struct rl_image_info *info);
 
-int rl_image_inode(struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err);
+int rl_image_inode(
+	struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err);
 
 /*
  * The inode at a path, which is absolute in the image; "." and ".." and symlinks on the way are

@@ -73,7 +73,8 @@ static void set_time(int64_t seconds, uint32_t nanoseconds, __u32 *low, __u32 *e
 		*extra = (uint32_t)((seconds - (int32_t)seconds) >> 32 & 3) | nanoseconds << 2;
 }
 
-static void set_times(const struct writer *w, struct ext2_inode_large *raw, int64_t seconds, uint32_t nanoseconds)
+static void set_times(
+	const struct writer *w, struct ext2_inode_large *raw, int64_t seconds, uint32_t nanoseconds)
 {
 	bool large = w->plan->inode_size > EXT2_GOOD_OLD_INODE_SIZE;
 
@@ -112,7 +113,8 @@ static int64_t put_map(
 	rl_map_build(w->plan, number, pi, (struct ext2_inode *)raw, &blocks, &where);
 	count = (int64_t)(blocks.size / block_size);
 	for (int64_t i = 0; i < count; i++) {
-		if (batch_put(w, &w->maps, block_offset(w, where[i]), blocks.data + i * block_size, block_size)) {
+		if (batch_put(w, &w->maps, block_offset(w, where[i]), blocks.data + i * block_size,
+			    block_size)) {
 			count = -1;
 			break;
 		}
@@ -296,8 +298,8 @@ static int put_journal_inode(struct writer *w, struct ext2_inode_large *raw)
 	if (code)
 		return rl_fail_ext(w->err, plan->subject, "make journal", code);
 	/* The log's first block; the others stay holes, which read as an empty log. */
-	result = batch_put(w, &w->maps, block_offset(w, plan->extents[plan->journal.first_extent].block), super,
-		plan->options.block_size);
+	result = batch_put(w, &w->maps, block_offset(w, plan->extents[plan->journal.first_extent].block),
+		super, plan->options.block_size);
 	ext2fs_free_mem(&super);
 	return result;
 }
@@ -372,7 +374,9 @@ static void count_inodes(struct writer *w)
 	fs->super->s_free_inodes_count = fs->super->s_inodes_count - used;
 	for (dgrp_t group = 0; group < fs->group_desc_count; group++) {
 		uint64_t before = (uint64_t)group * per_group;
-		uint32_t here = used <= before ? 0 : used - before < per_group ? (uint32_t)(used - before) : per_group;
+		uint32_t here = used <= before              ? 0
+				: used - before < per_group ? (uint32_t)(used - before)
+							    : per_group;
 
 		ext2fs_bg_free_inodes_count_set(fs, group, per_group - here);
 		ext2fs_bg_used_dirs_count_set(fs, group, w->dirs_of_group[group]);

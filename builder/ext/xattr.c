@@ -12,7 +12,7 @@
 
 #define ENTRY_SIZE  16 /* struct ext2_ext_attr_entry */
 #define HEADER_SIZE 32 /* struct ext2_ext_attr_header */
-#define END_SIZE    4  /* four zero bytes end the entries */
+#define END_SIZE    4 /* four zero bytes end the entries */
 
 static const struct {
 	uint8_t index;
@@ -134,8 +134,8 @@ static uint32_t inode_room(const struct rl_plan *plan)
 }
 
 /* Collects, sorts, and decides which are in the inode. *block is what the block needs, 0 for no block. */
-static int collect(const struct rl_plan *plan, const struct rl_inode *inode, struct attrs *attrs, uint32_t *block,
-	struct rl_error *err)
+static int collect(const struct rl_plan *plan, const struct rl_inode *inode, struct attrs *attrs,
+	uint32_t *block, struct rl_error *err)
 {
 	uint32_t left = inode_room(plan);
 
@@ -169,8 +169,8 @@ int rl_xattr_plan(const struct rl_plan *plan, const struct rl_inode *inode, bool
 	if (!result && attrs.count && !(plan->options.features[0] & EXT2_FEATURE_COMPAT_EXT_ATTR))
 		result = rl_fail(err, attrs.items[0].name, "store xattr", "it needs the feature ext_attr");
 	if (!result && size > plan->options.block_size)
-		result = rl_fail(err, plan->subject, "plan", "extended attributes of %u bytes do not fit into one block",
-			size);
+		result = rl_fail(err, plan->subject, "plan",
+			"extended attributes of %u bytes do not fit into one block", size);
 	attrs_free(&attrs);
 	return result;
 }

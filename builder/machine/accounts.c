@@ -42,7 +42,8 @@ static void put_group(struct rl_buf *text, const char *name, uint32_t gid, const
 }
 
 /* root, then the recipe's groups, then one for each user whose group is not among them. */
-static int put_groups(struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+static int put_groups(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
 	struct rl_buf text = RL_BUF_NONE;
 
@@ -75,7 +76,8 @@ static int put_home(struct rl_tree *tree, const struct rl_user *user, int64_t ti
 	return 0;
 }
 
-int rl_compose_accounts(struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+int rl_compose_accounts(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
 	struct rl_buf passwd = RL_BUF_NONE, shadow = RL_BUF_NONE;
 	int result = 0;
@@ -88,7 +90,8 @@ int rl_compose_accounts(struct rl_tree *tree, const struct rl_image_recipe *reci
 	for (size_t i = 0; i < recipe->user_count; i++) {
 		const struct rl_user *u = &recipe->users[i];
 
-		rl_buf_printf(&passwd, "%s:x:%u:%u:%s:%s:%s\n", u->name, u->uid, u->gid, u->gecos, u->home, u->shell);
+		rl_buf_printf(&passwd, "%s:x:%u:%u:%s:%s:%s\n", u->name, u->uid, u->gid, u->gecos, u->home,
+			u->shell);
 		rl_buf_printf(&shadow, "%s:%s:0:0:99999:7:::\n", u->name, u->password);
 	}
 	result = put_text(tree, "/etc/passwd", 0644, &passwd, time, err);

@@ -27,7 +27,8 @@ static int put_folder(struct rl_tree *tree, const char *folder, int64_t time, st
 	return rl_source_directory(tree, tree->root, folder, &options, err);
 }
 
-static int fail_at(struct rl_error *err, const struct rl_path_rule *rule, const char *action, const char *reason)
+static int fail_at(
+	struct rl_error *err, const struct rl_path_rule *rule, const char *action, const char *reason)
 {
 	char *place = rl_printf("%s:%u", rule->file, rule->line);
 
@@ -55,8 +56,8 @@ static uint32_t default_mode(enum rl_path_type type)
 	return type == RL_PATH_DIR ? 0755 : type == RL_PATH_SYMLINK ? 0777 : 0644;
 }
 
-static int fill_path(struct rl_tree *tree, const struct rl_path_rule *rule, struct rl_inode *inode, int64_t time,
-	struct rl_error *err)
+static int fill_path(struct rl_tree *tree, const struct rl_path_rule *rule, struct rl_inode *inode,
+	int64_t time, struct rl_error *err)
 {
 	switch (rule->type) {
 	case RL_PATH_FILE:
@@ -116,7 +117,8 @@ static int put_path(struct rl_tree *tree, const struct rl_path_rule *rule, int64
 	return 0;
 }
 
-static int put_paths(struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+static int put_paths(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
 	for (size_t i = 0; i < recipe->path_count; i++)
 		if (put_path(tree, &recipe->paths[i], time, err))
@@ -124,8 +126,8 @@ static int put_paths(struct rl_tree *tree, const struct rl_image_recipe *recipe,
 	return 0;
 }
 
-static int put_skeletons(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
-	struct rl_error *err)
+static int put_skeletons(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count,
+	int64_t time, struct rl_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (skeletons[i].folder && put_folder(tree, skeletons[i].folder, time, err))
@@ -143,7 +145,8 @@ static int put_mount_points(
 	struct rl_node *node;
 
 	for (size_t i = 0; i < recipe->disk_count; i++)
-		if (recipe->disks[i].mount[0] && rl_tree_make_dirs(tree, recipe->disks[i].mount, time, &node, err))
+		if (recipe->disks[i].mount[0] &&
+			rl_tree_make_dirs(tree, recipe->disks[i].mount, time, &node, err))
 			return -1;
 	for (size_t i = 0; i < recipe->fstab_count; i++)
 		if (recipe->fstab[i].mount[0] == '/' &&
@@ -153,7 +156,8 @@ static int put_mount_points(
 }
 
 /* Lines for the disks in the order of UML's devices, then the recipe's own. */
-static int put_fstab(struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+static int put_fstab(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
 	struct rl_buf text = RL_BUF_NONE;
 	struct rl_node *node;
@@ -210,9 +214,9 @@ int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, 
 	for (size_t i = 0; i < product_count; i++)
 		if (put_folder(tree, products[i], time, err))
 			return -1;
-	if (put_skeletons(tree, skeletons, skeleton_count, time, err) || put_mount_points(tree, recipe, time, err) ||
-		put_hostname(tree, recipe, time, err) || put_fstab(tree, recipe, time, err) ||
-		rl_compose_accounts(tree, recipe, time, err))
+	if (put_skeletons(tree, skeletons, skeleton_count, time, err) ||
+		put_mount_points(tree, recipe, time, err) || put_hostname(tree, recipe, time, err) ||
+		put_fstab(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
 		return -1;
 	return put_paths(tree, recipe, time, err);
 }

@@ -9,13 +9,13 @@
 
 /* A disk's skeletons with their own path sections, loaded once. */
 struct rl_skeleton {
-	char *folder;		     /* the file tree, or NULL: there are only paths */
-	char *conf;		     /* NAME.conf beside it, or NULL */
+	char *folder; /* the file tree, or NULL: there are only paths */
+	char *conf; /* NAME.conf beside it, or NULL */
 	struct rl_image_recipe paths; /* of conf */
 };
 
-int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file, const struct rl_list *names,
-	struct rl_skeleton **skeletons, struct rl_error *err);
+int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file,
+	const struct rl_list *names, struct rl_skeleton **skeletons, struct rl_error *err);
 void rl_skeletons_free(struct rl_skeleton *skeletons, size_t count);
 /* Adds all that is in them to a key: names, types, contents, the owner's right to execute. */
 int rl_skeletons_hash(

@@ -111,13 +111,14 @@ static int compose(struct build *b, const struct rl_disk_recipe *disk, const str
 	for (size_t i = 0; !result && i < count; i++) {
 		const struct rl_package *package = NULL;
 
-		result = rl_package_ensure(b->store, b->recipe->packages.items[i], &package, b->log_tail, b->err);
+		result = rl_package_ensure(
+			b->store, b->recipe->packages.items[i], &package, b->log_tail, b->err);
 		if (!result)
 			products[i] = package->product;
 	}
 	if (!result)
-		result = rl_compose_root(tree, b->recipe, products, count, skeletons, b->recipe->skeletons.count,
-			b->time, b->err);
+		result = rl_compose_root(tree, b->recipe, products, count, skeletons,
+			b->recipe->skeletons.count, b->time, b->err);
 	free(products);
 	return result;
 }
@@ -174,7 +175,8 @@ static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const s
 		return -1;
 	if (!is_root(disk) && !b->options->force && rl_stamp_touched(b->stamp, path))
 		return rl_fail(b->err, path, "write",
-			"its recipe changed, but the disk was written to since it was built: move it away, or use --force");
+			"its recipe changed, but the disk was written to since it was built: move it away, "
+			"or use --force");
 	if (write_disk(b, disk, skeletons, path, &unchanged, size))
 		return -1;
 	*state = unchanged ? RL_DISK_UNCHANGED : RL_DISK_WRITTEN;
@@ -205,7 +207,8 @@ int rl_machine_build(const struct rl_recipe_roots *roots, const struct rl_image_
 	const struct rl_machine_options *options, rl_disk_done *done, void *context, char **log_tail,
 	struct rl_error *err)
 {
-	struct build b = {.roots = roots, .recipe = recipe, .options = options, .log_tail = log_tail, .err = err};
+	struct build b = {
+		.roots = roots, .recipe = recipe, .options = options, .log_tail = log_tail, .err = err};
 	int result = rl_machine_time(&b.time, err);
 
 	if (!result)

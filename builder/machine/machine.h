@@ -14,12 +14,12 @@
 
 struct rl_machine_options {
 	const char *folder; /* where the images go; made if it is not there */
-	bool force;	    /* write every disk, also one that a guest has written to */
+	bool force; /* write every disk, also one that a guest has written to */
 	struct rl_package_options packages;
 };
 
 enum rl_disk_state {
-	RL_DISK_KEPT,	   /* up to date; not touched */
+	RL_DISK_KEPT, /* up to date; not touched */
 	RL_DISK_UNCHANGED, /* made anew with the same bytes; not touched */
 	RL_DISK_WRITTEN,
 };

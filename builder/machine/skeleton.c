@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file, const struct rl_list *names,
-	struct rl_skeleton **skeletons, struct rl_error *err)
+int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file,
+	const struct rl_list *names, struct rl_skeleton **skeletons, struct rl_error *err)
 {
 	struct rl_skeleton *s = rl_calloc(names->count, sizeof(*s));
 
@@ -23,8 +23,9 @@ int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_fi
 		free(folder);
 		free(conf);
 		if (!s->folder && !s->conf)
-			return rl_fail(err, recipe_file, "read skeleton", "there is no skeleton/%s and no skeleton/%s.conf",
-				names->items[i], names->items[i]);
+			return rl_fail(err, recipe_file, "read skeleton",
+				"there is no skeleton/%s and no skeleton/%s.conf", names->items[i],
+				names->items[i]);
 		if (s->conf && rl_skeleton_recipe_load(s->conf, &s->paths, err))
 			return -1;
 	}
@@ -98,7 +99,8 @@ static int hash_file(struct rl_hash *hash, const char *name, const char *path, s
 	return 0;
 }
 
-int rl_skeletons_hash(struct rl_hash *hash, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
+int rl_skeletons_hash(
+	struct rl_hash *hash, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct rl_skeleton *s = &skeletons[i];
@@ -109,7 +111,8 @@ int rl_skeletons_hash(struct rl_hash *hash, const struct rl_skeleton *skeletons,
 		if (s->conf && hash_file(hash, "conf", s->conf, err))
 			return -1;
 		for (size_t k = 0; s->conf && k < s->paths.path_count; k++)
-			if (s->paths.paths[k].source && hash_file(hash, "source", s->paths.paths[k].source, err))
+			if (s->paths.paths[k].source &&
+				hash_file(hash, "source", s->paths.paths[k].source, err))
 				return -1;
 	}
 	return 0;

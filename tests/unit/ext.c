@@ -18,7 +18,8 @@
 
 /* ---- making and judging ---- */
 
-static void make_image(struct rl_tree *tree, const struct rl_ext_options *options, struct rl_plan_summary *sum)
+static void make_image(
+	struct rl_tree *tree, const struct rl_ext_options *options, struct rl_plan_summary *sum)
 {
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_plan *plan = NULL;
@@ -83,8 +84,8 @@ static int read_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 	return pread(r->fd, r->bytes + offset, length, (off_t)place) == (ssize_t)length ? 0 : -1;
 }
 
-static void compare_content(struct rl_image *image, const struct rl_image_inode *found, const struct rl_inode *inode,
-	const char *path)
+static void compare_content(struct rl_image *image, const struct rl_image_inode *found,
+	const struct rl_inode *inode, const char *path)
 {
 	struct rl_error err = RL_ERROR_NONE;
 	const uint8_t *wanted = rl_content_memory(inode);
@@ -123,7 +124,8 @@ static int compare_node(struct rl_node *node, void *context)
 	assert_int_equal(found.mtime, inode->mtime);
 	assert_int_equal(found.mtime_nsec, inode->mtime_nsec);
 	if (S_ISDIR(inode->mode)) {
-		assert_int_equal(found.links, inode->dir->dir_count + 2 > 65000 ? 1 : inode->dir->dir_count + 2);
+		assert_int_equal(
+			found.links, inode->dir->dir_count + 2 > 65000 ? 1 : inode->dir->dir_count + 2);
 	} else {
 		assert_int_equal(found.links, inode->link_count);
 	}
@@ -202,7 +204,8 @@ static void fill(struct rl_tree *tree, struct rl_node *node, size_t size, uint64
 static void add_xattrs(struct rl_tree *tree, struct rl_node *node, uint64_t *seed, uint32_t block_size)
 {
 	static const size_t sizes[] = {0, 1, 3, 4, 20, 40, 68, 72, 76, 80, 300};
-	static const char *const names[] = {"user.a", "user.name", "trusted.t", "security.selinux", "user.other"};
+	static const char *const names[] = {
+		"user.a", "user.name", "trusted.t", "security.selinux", "user.other"};
 	struct rl_error err = RL_ERROR_NONE;
 	uint8_t value[4096];
 
@@ -212,7 +215,9 @@ static void add_xattrs(struct rl_tree *tree, struct rl_node *node, uint64_t *see
 
 		if (i == 0 && unit_random(seed) % 20 == 0)
 			size = block_size - 400;
-		assert_int_equal(rl_tree_set_xattr(tree, node->inode, names[unit_random(seed) % RL_COUNT(names)], value, size, &err), 0);
+		assert_int_equal(rl_tree_set_xattr(tree, node->inode,
+					 names[unit_random(seed) % RL_COUNT(names)], value, size, &err),
+			0);
 		if (size > 300)
 			return;
 	}
@@ -220,7 +225,8 @@ static void add_xattrs(struct rl_tree *tree, struct rl_node *node, uint64_t *see
 
 static void random_name(char name[RL_NAME_MAX + 1], uint64_t *seed, unsigned i)
 {
-	size_t size = unit_random(seed) % 8 ? 1 + unit_random(seed) % 20 : 1 + unit_random(seed) % RL_NAME_MAX;
+	size_t size =
+		unit_random(seed) % 8 ? 1 + unit_random(seed) % 20 : 1 + unit_random(seed) % RL_NAME_MAX;
 
 	for (size_t k = 0; k < size; k++) {
 		name[k] = (char)(1 + unit_random(seed) % 255);
@@ -235,7 +241,8 @@ static void random_name(char name[RL_NAME_MAX + 1], uint64_t *seed, unsigned i)
 static struct rl_tree *random_tree(uint64_t *seed, uint32_t block_size, unsigned count)
 {
 	struct rl_tree *tree = rl_tree_new();
-	struct rl_node **dirs = rl_calloc(count + 1, sizeof(*dirs)), **files = rl_calloc(count + 1, sizeof(*files));
+	struct rl_node **dirs = rl_calloc(count + 1, sizeof(*dirs)),
+		       **files = rl_calloc(count + 1, sizeof(*files));
 	struct rl_error err = RL_ERROR_NONE;
 	size_t dir_count = 1, file_count = 0;
 
@@ -250,7 +257,8 @@ static struct rl_tree *random_tree(uint64_t *seed, uint32_t block_size, unsigned
 		if (kind < 3) {
 			node = dirs[dir_count++] = add(tree, parent, name, S_IFDIR | mode);
 		} else if (kind < 10) {
-			static const size_t sizes[] = {0, 1, 59, 60, 1023, 1024, 1025, 4095, 4096, 4097, 13000, 70000};
+			static const size_t sizes[] = {
+				0, 1, 59, 60, 1023, 1024, 1025, 4095, 4096, 4097, 13000, 70000};
 
 			node = files[file_count++] = add(tree, parent, name, S_IFREG | mode);
 			fill(tree, node, sizes[unit_random(seed) % RL_COUNT(sizes)], seed);
@@ -260,7 +268,9 @@ static struct rl_tree *random_tree(uint64_t *seed, uint32_t block_size, unsigned
 
 			memset(target, 't', sizeof(target));
 			node = add(tree, parent, name, S_IFLNK | 0777);
-			assert_int_equal(rl_tree_set_target(tree, node->inode, target, size > 4095 ? 4095 : size, &err), 0);
+			assert_int_equal(rl_tree_set_target(
+						 tree, node->inode, target, size > 4095 ? 4095 : size, &err),
+				0);
 		} else if (kind < 14 && file_count) {
 			assert_int_equal(rl_tree_link(tree, parent, name, strlen(name),
 						 files[unit_random(seed) % file_count]->inode, &node, &err),
@@ -294,16 +304,17 @@ static void random_trees(void **state)
 {
 	static const char *const features[] = {NULL, "^has_journal", "^resize_inode", "^dir_index",
 		"^sparse_super,^resize_inode", "uninit_bg,^metadata_csum", "metadata_csum_seed,metadata_csum",
-		"^resize_inode,meta_bg", "^filetype", "^flex_bg", "^64bit", "^extent,^64bit", "^metadata_csum", "large_dir"};
+		"^resize_inode,meta_bg", "^filetype", "^flex_bg", "^64bit", "^extent,^64bit",
+		"^metadata_csum", "large_dir"};
 	static const char *const types[] = {"ext2", "ext3", "ext4"};
 	uint64_t seed = 20261125;
 
 	(void)state;
 	for (unsigned i = 0; i < 3 * 3 * RL_COUNT(features); i++) {
 		uint32_t block_size = 1024u << (i / 3 % 3);
-		struct rl_ext_options options =
-			options_of(types[i % 3], block_size, features[i / 9]);
-		struct rl_tree *tree = random_tree(&seed, block_size, 1 + (unsigned)(unit_random(&seed) % 400));
+		struct rl_ext_options options = options_of(types[i % 3], block_size, features[i / 9]);
+		struct rl_tree *tree =
+			random_tree(&seed, block_size, 1 + (unsigned)(unit_random(&seed) % 400));
 
 		if (i % 4 == 1)
 			options.free = 8 << 20;
@@ -346,7 +357,8 @@ static void large_directories(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < RL_COUNT(cases); i++) {
-		struct rl_ext_options options = options_of(cases[i].fs, cases[i].block_size, cases[i].features);
+		struct rl_ext_options options =
+			options_of(cases[i].fs, cases[i].block_size, cases[i].features);
 		struct rl_tree *tree = rl_tree_new();
 		struct rl_node *dir = add(tree, tree->root, "dir", S_IFDIR | 0755);
 		struct rl_error err = RL_ERROR_NONE;
@@ -355,7 +367,8 @@ static void large_directories(void **state)
 		char name[RL_NAME_MAX + 1];
 
 		for (unsigned k = 0; k < cases[i].count; k++) {
-			snprintf(name, sizeof(name), "%0*u", cases[i].block_size == 1024 && cases[i].count > 50000 ? 240 : 16, k);
+			snprintf(name, sizeof(name), "%0*u",
+				cases[i].block_size == 1024 && cases[i].count > 50000 ? 240 : 16, k);
 			add(tree, dir, name, S_IFREG | 0644);
 		}
 		if (cases[i].fits) {
@@ -419,8 +432,8 @@ static void sparse_files(void **state)
 		struct rl_tree *tree = rl_tree_new();
 		struct rl_plan_summary sum;
 		struct rl_node *node;
-		struct rl_data_map *maps[3] = {map_of(5, 10240, 1), map_of(3000, 8192, 2000),
-			map_of(2, (uint64_t)10 << 30, 100)};
+		struct rl_data_map *maps[3] = {
+			map_of(5, 10240, 1), map_of(3000, 8192, 2000), map_of(2, (uint64_t)10 << 30, 100)};
 
 		for (int k = 0; k < 3; k++) {
 			node = add(tree, tree->root, (char[]){(char)('a' + k), 0}, S_IFREG | 0644);
@@ -499,7 +512,8 @@ static void xattr_blocks_are_shared(void **state)
 
 		snprintf(name, sizeof(name), "f%u", i);
 		node = add(tree, tree->root, name, S_IFREG | 0644);
-		assert_int_equal(rl_tree_set_xattr(tree, node->inode, "user.big", value, sizeof(value), &err), 0);
+		assert_int_equal(
+			rl_tree_set_xattr(tree, node->inode, "user.big", value, sizeof(value), &err), 0);
 	}
 	make_image(tree, &options, &sum);
 	judge(&sum);

@@ -33,9 +33,11 @@ static void answer(const struct world *world, int fd, char *request)
 	else if (!strcmp(path, "/wrong"))
 		body = rl_strdup("evil");
 	if (body)
-		reply = rl_printf("HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", strlen(body), body);
+		reply = rl_printf("HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+			strlen(body), body);
 	else if (!strcmp(path, "/moved"))
-		reply = rl_strdup("HTTP/1.1 302 Found\r\nLocation: /data\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+		reply = rl_strdup("HTTP/1.1 302 Found\r\nLocation: /data\r\nContent-Length: 0\r\nConnection: "
+				  "close\r\n\r\n");
 	else if (!strcmp(path, "/to-file"))
 		reply = rl_printf("HTTP/1.1 302 Found\r\nLocation: file://%s/good\r\nContent-Length: 0\r\n"
 				  "Connection: close\r\n\r\n",
@@ -97,10 +99,11 @@ static void stop_server(const struct server *server)
 /* ---- helpers ---- */
 
 /* A recipe for "good" with one or two URLs on the server. */
-static void put_web_recipe(const struct world *world, const struct server *server, const char *one, const char *two)
+static void put_web_recipe(
+	const struct world *world, const struct server *server, const char *one, const char *two)
 {
-	char *urls = two ? rl_printf("\"http://127.0.0.1:%u/%s\", \"http://127.0.0.1:%u/%s\"", server->port, one,
-				   server->port, two)
+	char *urls = two ? rl_printf("\"http://127.0.0.1:%u/%s\", \"http://127.0.0.1:%u/%s\"", server->port,
+				   one, server->port, two)
 			 : rl_printf("\"http://127.0.0.1:%u/%s\"", server->port, one);
 
 	put_recipe_with_source(world, "a", "good", urls, "", SCRIPT);
@@ -216,7 +219,8 @@ static void an_unreachable_host_is_asked_once(void **state)
 {
 	struct world *world = *state;
 
-	put_recipe_with_source(world, "a", "good", "\"http://127.0.0.1:1/x\", \"https://127.0.0.1:1/y\"", "", SCRIPT);
+	put_recipe_with_source(
+		world, "a", "good", "\"http://127.0.0.1:1/x\", \"https://127.0.0.1:1/y\"", "", SCRIPT);
 	ensure_fails(world, "a", "http://127.0.0.1:1/x: Failed to connect to 127.0.0.1 port 1");
 	assert_contains(world->error, "https://127.0.0.1:1/y: 127.0.0.1 could not be reached before");
 }
@@ -372,9 +376,11 @@ static void stanzas_ask_for_packages_and_sources(void **state)
 		       " .\n"
 		       " abc\n",
 		"Types: deb\nTargets: Packages\nSuites: bookworm bookworm-updates\n"
-		"URIs: http://a.example/debian\nComponents: main contrib\nSigned-By:\n -----BEGIN\n .\n abc\n\n"
+		"URIs: http://a.example/debian\nComponents: main contrib\nSigned-By:\n -----BEGIN\n .\n "
+		"abc\n\n"
 		"Types: deb-src\nTargets: Sources\nSuites: bookworm bookworm-updates\n"
-		"URIs: http://a.example/debian\nComponents: main contrib\nSigned-By:\n -----BEGIN\n .\n abc\n\n");
+		"URIs: http://a.example/debian\nComponents: main contrib\nSigned-By:\n -----BEGIN\n .\n "
+		"abc\n\n");
 }
 
 static void stanzas_of_others_are_left_out(void **state)
@@ -385,7 +391,8 @@ static void stanzas_of_others_are_left_out(void **state)
 		       "Types: deb\nURIs: u\nSuites: bookworm-pgdg bookwormer\nComponents: main\n\n"
 		       "Types: deb\nURIs: u\nSuites: bookworm\nComponents: stable\n\n"
 		       "Enabled: no\nTypes: deb\nURIs: u\nSuites: bookworm\nComponents: main\n \n"
-		       "suites:\n bookworm-backports\n\tbookworm-security\ntypes: deb deb-src\nuris: u\ncomponents: main",
+		       "suites:\n bookworm-backports\n\tbookworm-security\ntypes: deb deb-src\nuris: "
+		       "u\ncomponents: main",
 		"Types: deb\nTargets: Packages\nSuites: bookworm-security\nuris: u\ncomponents: main\n\n"
 		"Types: deb-src\nTargets: Sources\nSuites: bookworm-security\nuris: u\ncomponents: main\n\n");
 	assert_stanzas("", "");
@@ -419,8 +426,10 @@ static void lines_ask_for_packages_and_sources(void **state)
 		     "deb",
 		"deb [ target=Packages  ] http://a.example/debian bookworm main contrib \n"
 		"deb-src [ target=Sources  ] http://a.example/debian bookworm main contrib \n"
-		"deb [ target=Packages arch=amd64 signed-by=/k.gpg ] http://b.example/debian bookworm-security main\n"
-		"deb-src [ target=Sources arch=amd64 signed-by=/k.gpg ] http://b.example/debian bookworm-security main\n");
+		"deb [ target=Packages arch=amd64 signed-by=/k.gpg ] http://b.example/debian "
+		"bookworm-security main\n"
+		"deb-src [ target=Sources arch=amd64 signed-by=/k.gpg ] http://b.example/debian "
+		"bookworm-security main\n");
 	assert_lines("", "");
 	assert_lines("deb ", "");
 	assert_lines("deb [", "");
