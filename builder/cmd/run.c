@@ -174,7 +174,12 @@ static int boot(struct rl_cmd *cmd, struct machine *m)
 	m->guest.context = cmd;
 	if (rl_guest_run(&m->guest, &result, &cmd->err))
 		status = rl_cmd_failed(cmd);
-	else if (result.end == RL_GUEST_OFF)
+	else if (result.end == RL_GUEST_OFF && result.status_lost) {
+		rl_fail(&cmd->err, m->target, "run",
+			"powered off, but its kernel crashed after that: the guest's exit status is lost");
+		rl_cmd_failed(cmd);
+		status = STATUS_PANIC;
+	} else if (result.end == RL_GUEST_OFF)
 		status = result.status;
 	else if (result.end == RL_GUEST_PANIC) {
 		rl_fail(&cmd->err, m->target, "run", "kernel panic: %s",
@@ -227,6 +232,6 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE",
 	"The first disk is the root, /dev/ubda. On a terminal the guest has it: Ctrl-A x ends the guest.\n"
 	"Otherwise its console goes to standard output.\n\n"
 	"Exit status: the guest's (what it wrote to /proc/exitcode, else 0); 1 it was not started; 124 its\n"
-	"time ran out; 125 its kernel panicked; 130, 143 ended by SIGINT, SIGTERM.\n\n"
+	"time ran out; 125 its kernel panicked or crashed; 130, 143 ended by SIGINT, SIGTERM.\n\n"
 	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n",
 	options};
