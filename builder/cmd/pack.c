@@ -1,8 +1,6 @@
 #include "cmd/cmd.h"
 
-#include "base/lock.h"
 #include "base/mem.h"
-#include "base/publish.h"
 #include "base/text.h"
 #include "ext/write.h"
 #include "source/directory.h"
@@ -287,21 +285,12 @@ static void print_plan_json(const struct rl_plan_summary *s)
 
 static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan *plan)
 {
-	struct rl_publish out = RL_PUBLISH_NONE;
 	struct rl_plan_summary sum;
 	bool unchanged = false;
 	char size[16];
-	int result;
+	int result = rl_ext_publish(plan, p->output, &unchanged, &cmd->err);
 
 	rl_plan_summarise(plan, &sum);
-	result = rl_lock_check(p->output, true, "write", &cmd->err);
-	if (!result)
-		result = rl_publish_open(&out, p->output, &cmd->err);
-	if (!result)
-		result = rl_ext_write(plan, out.fd, &cmd->err);
-	if (!result)
-		result = rl_publish_commit(&out, &unchanged, &cmd->err);
-	rl_publish_close(&out);
 	if (!result && cmd->verbose > 0)
 		rl_cmd_note(cmd, "%s: %s, %u inodes used, %s free%s", p->output,
 			rl_format_size(size, sum.size), sum.inodes - sum.free_inodes,

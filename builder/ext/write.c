@@ -4,7 +4,9 @@
 #include "ext/le.h"
 
 #include "base/io.h"
+#include "base/lock.h"
 #include "base/mem.h"
+#include "base/publish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -425,5 +427,20 @@ int rl_ext_write(struct rl_plan *plan, int fd, struct rl_error *err)
 	rl_buf_free(&w.dirs.buf);
 	rl_buf_free(&w.maps.buf);
 	free(w.dirs_of_group);
+	return result;
+}
+
+int rl_ext_publish(struct rl_plan *plan, const char *path, bool *unchanged, struct rl_error *err)
+{
+	struct rl_publish out = RL_PUBLISH_NONE;
+	int result = rl_lock_check(path, true, "write", err);
+
+	if (!result)
+		result = rl_publish_open(&out, path, err);
+	if (!result)
+		result = rl_ext_write(plan, out.fd, err);
+	if (!result)
+		result = rl_publish_commit(&out, unchanged, err);
+	rl_publish_close(&out);
 	return result;
 }

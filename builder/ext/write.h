@@ -12,4 +12,10 @@
 /* May be called once for a plan. The caller publishes the file. */
 int rl_ext_write(struct rl_plan *plan, int fd, struct rl_error *err);
 
+/*
+ * The same into the file of that name, which appears whole or, where it would not change, is left
+ * untouched (*unchanged). An image that a running guest has locked is not replaced.
+ */
+int rl_ext_publish(struct rl_plan *plan, const char *path, bool *unchanged, struct rl_error *err);
+
 #endif

@@ -5,7 +5,6 @@
 #include "base/io.h"
 #include "base/lock.h"
 #include "base/mem.h"
-#include "base/publish.h"
 #include "ext/write.h"
 
 #include <stdlib.h>
@@ -127,7 +126,6 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	const char *path, bool *unchanged, uint64_t *size)
 {
 	struct rl_tree *tree = rl_tree_new();
-	struct rl_publish out = RL_PUBLISH_NONE;
 	struct rl_plan_summary sum = {.size = 0};
 	struct rl_ext_options ext;
 	struct rl_plan *plan = NULL;
@@ -145,15 +143,12 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	if (!result)
 		result = rl_plan_make(tree, &ext, path, &plan, b->err);
 	if (!result)
-		result = rl_publish_open(&out, path, b->err);
+		result = rl_make_folders(b->options->folder, b->err);
 	if (!result)
-		result = rl_ext_write(plan, out.fd, b->err);
-	if (!result)
-		result = rl_publish_commit(&out, unchanged, b->err);
+		result = rl_ext_publish(plan, path, unchanged, b->err);
 	if (!result)
 		rl_plan_summarise(plan, &sum);
 	*size = sum.size;
-	rl_publish_close(&out);
 	rl_plan_free(plan);
 	rl_tree_free(tree);
 	return result;
@@ -171,6 +166,7 @@ static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const s
 	*state = RL_DISK_KEPT;
 	if (known && !b->options->force && rl_stamp_fits(b->stamp, path, key))
 		return 0;
+	/* Asked before packages are built, which may take minutes, and once more when it is replaced. */
 	if (rl_lock_check(path, true, "write", b->err))
 		return -1;
 	if (!is_root(disk) && !b->options->force && rl_stamp_touched(b->stamp, path))
@@ -213,8 +209,6 @@ int rl_machine_build(const struct rl_recipe_roots *roots, const struct rl_image_
 
 	if (!result)
 		result = rl_store_open(&b.store, roots, &options->packages, err);
-	if (!result)
-		result = rl_make_folders(options->folder, err);
 	b.stamp = rl_stamp_load(options->folder);
 	for (size_t i = 0; !result && i < recipe->disk_count; i++)
 		result = build_disk(&b, &recipe->disks[i], done, context);

@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# What goes wrong in a build: one clear line, and what stood there stays.
+load helper
+
+setup() {
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    unset SOURCE_DATE_EPOCH ROOTLET_OFFLINE
+    export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache ROOTLET_MIRROR=$PWD/mirror
+    umask 022
+    mkdir -p recipes/packages/thing recipes/images mirror
+    echo "the source" >mirror/data
+    cat >recipes/images/box.conf <<'END'
+summary  = "a box"
+packages = { "thing" }
+disk "root" { size = 4M }
+END
+    thing 'cp $SRC/data $OUT/data'
+}
+
+# The package "thing", with that script and more lines for its recipe.
+thing() {
+    printf '%s\n' "$1" >recipes/packages/thing/build.sh
+    cat >recipes/packages/thing/recipe.conf <<END
+summary = "a thing"
+version = "1"
+license = "MIT"
+${2:-}
+source "data" {
+    sha256 = "$(echo "the source" | sha256sum | cut -d' ' -f1)"
+    urls   = { "http://127.0.0.1:9/data" }
+}
+END
+}
+
+skip_without_sandbox() {
+    skip_unless "bwrap --unshare-user --ro-bind / / true" "bubblewrap cannot make namespaces here"
+}
+
+# The last run failed with status 1, its last line has the text, and only "build" would be new.
+refused() {
+    [ "$status" = 1 ] || { echo "status $status: $stderr"; return 1; }
+    case ${stderr##*$'\n'} in
+        "rootlet: "*"$1"*) ;;
+        *) echo "stderr: $stderr"; return 1 ;;
+    esac
+    only mirror recipes
+    [ -z "$(ls -A "$XDG_CACHE_HOME/rootlet/products" "$XDG_CACHE_HOME/rootlet/tmp" 2>/dev/null | grep -v ':$')" ]
+}
+
+@test "a build, from a mirror" {
+    skip_without_sandbox
+    run --separate-stderr rootlet build box
+    [ "$status" = 0 ] || { echo "$stderr"; false; }
+    [ "$(rootlet cat out/box/root.ext4:/data)" = "the source" ]
+    fsck out/box/root.ext4
+    run -0 --separate-stderr rootlet build box
+    [[ $stderr == *"nothing to do"* ]]
+}
+
+@test "a source with a wrong SHA-256" {
+    echo "another source" >mirror/data
+    run --separate-stderr rootlet build -q box
+    refused "SHA-256"
+}
+
+@test "no network and nothing in the store" {
+    rm mirror/data
+    ROOTLET_OFFLINE=1 run --separate-stderr rootlet build -q box
+    refused "ROOTLET_OFFLINE is set"
+    unset ROOTLET_MIRROR
+    run --separate-stderr rootlet build -q box
+    refused "data: fetch: http://127.0.0.1:9/data: "
+}
+
+@test "no bubblewrap" {
+    mkdir -p "$BATS_TEST_TMPDIR/bin"
+    for tool in sh cp gcc mktemp rm cat dirname; do ln -s "$(command -v $tool)" "$BATS_TEST_TMPDIR/bin"; done
+    PATH=$BATS_TEST_TMPDIR/bin run --separate-stderr "$ROOTLET" build -q box
+    refused "bwrap"
+}
+
+@test "a script that fails: the end of its log, and where the log is" {
+    skip_without_sandbox
+    thing 'for i in $(seq 100); do echo line $i; done; echo the reason >&2; exit 3'
+    run --separate-stderr rootlet build -q box
+    refused "thing: build"
+    [[ $stderr == *"  line 100"*"  the reason"* ]]
+    log=$(printf '%s\n' "$stderr" | grep -o '/[^ ]*\.log' | head -1)
+    grep -q '^line 1$' "$log"
+}
+
+@test "a script without end" {
+    skip_without_sandbox
+    thing 'while :; do sleep 1; done' 'time-limit = 1s'
+    run --separate-stderr timeout 60 "$ROOTLET" build -q box
+    refused "1 s"
+    thing 'while :; do echo more and more; done' 'log-limit = 100K'
+    run --separate-stderr timeout 60 "$ROOTLET" build -q box
+    refused "log"
+}
+
+@test "kill -9 in the middle leaves the old images, and the next build works" {
+    skip_without_sandbox
+    rootlet build -q box
+    cp out/box/root.ext4 before
+    thing 'echo started >/proc/self/fd/1; sleep 60'
+    "$ROOTLET" build -q box 3>&- &
+    builder=$!
+    for i in $(seq 200); do
+        grep -qs started "$XDG_CACHE_HOME"/rootlet/logs/*.log && break
+        sleep 0.05
+    done
+    grep -q started "$XDG_CACHE_HOME"/rootlet/logs/*.log
+    kill -9 $builder
+    wait $builder || :
+    cmp before out/box/root.ext4
+    [ "$(ls -A out/box)" = "$(printf 'build.json\nroot.ext4')" ]
+    [ "$(ls "$XDG_CACHE_HOME/rootlet/products" | wc -l)" = 1 ]
+    # Its sandbox died with it.
+    for i in $(seq 100); do pgrep -f 'echo [s]tarted' >/dev/null || break; sleep 0.05; done
+    thing 'echo new >$OUT/data'
+    rootlet build -q box
+    [ "$(rootlet cat out/box/root.ext4:/data)" = new ]
+    [ -z "$(ls -A "$XDG_CACHE_HOME/rootlet/tmp")" ]
+}
+
+@test "kill -9 while images are written leaves the old ones, and the next build works" {
+    thing 'cp $SRC/data $OUT/data'
+    sed -i '/^packages/d' recipes/images/box.conf
+    rootlet build -q box
+    cp out/box/root.ext4 before
+    sed -i '$d' recipes/images/box.conf
+    head -c 300M /dev/zero | tr '\0' x >recipes/images/large
+    cat >>recipes/images/box.conf <<'END'
+path "/large" { source = "large" }
+disk "root" { free = 1M }
+END
+    for delay in 0.02 0.05 0.1 0.2; do
+        "$ROOTLET" build -q box 3>&- &
+        sleep $delay
+        kill -9 $! 2>/dev/null || :
+        wait $! 2>/dev/null || :
+        cmp -s out/box/root.ext4 before || fsck out/box/root.ext4
+    done
+    rootlet build -q box
+    fsck out/box/root.ext4
+    [ "$(ls -A out/box)" = "$(printf 'build.json\nroot.ext4')" ]
+}
+
+@test "a full disk: one line, the old images stay" {
+    skip_without_sandbox
+    sed -i '/^packages/d' recipes/images/box.conf
+    head -c 4000000 /dev/urandom >recipes/images/large
+    run --separate-stderr bwrap --unshare-user --ro-bind / / --bind "$PWD" "$PWD" --size 3145728 --tmpfs /tmp/ \
+        --dev /dev --ro-bind "$PWD/recipes" /tmp/recipes --ro-bind "$ROOTLET" /tmp/rootlet sh -c '
+            cd /tmp && export XDG_CACHE_HOME=/tmp/cache && ./rootlet build -q -o out recipes/images/box.conf &&
+            cp --sparse=always out/root.ext4 before && cp recipes/images/box.conf big.conf && cp big.conf box.conf &&
+            echo "path \"/large\" { source = \"recipes/images/large\" }" >>box.conf &&
+            ./rootlet build -q -o out box.conf; s=$?; cmp out/root.ext4 before || exit 9; ls -A out; exit $s'
+    [ "$status" = 1 ] || { echo "$status $output $stderr"; false; }
+    [[ $stderr == "rootlet: "*"No space left on device" ]]
+    [ "$output" = $'build.json\nroot.ext4' ]
+}
