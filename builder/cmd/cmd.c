@@ -193,7 +193,8 @@ int rl_cmd_failed(struct rl_cmd *cmd)
 	return usage ? RL_EXIT_USAGE : RL_EXIT_FAILED;
 }
 
-static void print_line(const char *prefix, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static void print_line(
+	const char *prefix, const char *format, va_list ap)
 {
 	struct rl_buf line = RL_BUF_NONE;
 	char *text = rl_vprintf(format, ap);

@@ -100,6 +100,7 @@ static inline struct running start_run(const struct rl_guest *guest)
 	assert_true(run.pid >= 0);
 	if (run.pid == 0) {
 		setpgid(0, 0);
+		signal(SIGINT, SIG_DFL); /* a shell's background job has it ignored */
 		dup2(in[0], 0);
 		dup2(out[1], 1);
 		close(in[0]);

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,8 @@ static inline void unit_child(int (*work)(void *argument), void *argument)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		/* A shell's background job has it ignored. */
+		signal(SIGINT, SIG_DFL);
 		line = work(argument);
 		_exit(write(pipe_fds[1], &line, sizeof(line)) == sizeof(line) ? 0 : 1);
 	}
