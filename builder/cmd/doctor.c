@@ -1,8 +1,8 @@
 #include "cmd/cmd.h"
+#include "cmd/json.h"
 
 #include "uml/uml.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -63,11 +63,10 @@ static int run(struct rl_cmd *cmd)
 		else
 			print_finding(&findings[i]);
 	}
-	if (json) {
-		json_dumpf(array, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	json_decref(array);
+	if (json)
+		rl_json_print(array);
+	else
+		json_decref(array);
 	rl_findings_free(findings, count);
 	status = rl_cmd_flush(cmd);
 	return status ? status : bad ? RL_EXIT_FAILED : RL_EXIT_DONE;

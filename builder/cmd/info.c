@@ -1,9 +1,9 @@
 #include "cmd/image-path.h"
+#include "cmd/json.h"
 
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,9 +82,7 @@ static void print_info_json(const char *file, const struct rl_image_info *info)
 		"made", (json_int_t)info->made, "mounted", (json_int_t)info->mounted, "written",
 		(json_int_t)info->written, "mounted_on", info->last_mounted, "mounts", (int)info->mounts);
 
-	json_dumpf(object, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(object);
+	rl_json_print(object);
 }
 
 static int run(struct rl_cmd *cmd)

@@ -1,8 +1,8 @@
 #include "cmd/cmd.h"
+#include "cmd/json.h"
 
 #include "recipe/recipe.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 enum { OPT_JSON = 256 };
@@ -86,9 +86,7 @@ static int run(struct rl_cmd *cmd)
 	if (images) {
 		json_t *both = json_pack("{s:o,s:o}", "images", images, "packages", packages);
 
-		json_dumpf(both, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(both);
+		rl_json_print(both);
 	}
 	id = rl_cmd_flush(cmd);
 	return id ? id : status ? status : other;

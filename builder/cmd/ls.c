@@ -1,11 +1,11 @@
 #include "cmd/image-path.h"
+#include "cmd/json.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,27 +135,13 @@ static void print_row(const struct listing *l, const struct row *row)
 	putchar('\n');
 }
 
-/* JSON has no bytes that are not UTF-8: names are escaped as on a terminal where they must be. */
-static json_t *json_text(const char *text)
-{
-	json_t *value = json_string(text);
-	struct rl_buf escaped = RL_BUF_NONE;
-
-	if (value)
-		return value;
-	rl_text_escape(&escaped, text, strlen(text));
-	value = json_stringn(escaped.data, escaped.size);
-	rl_buf_free(&escaped);
-	return value;
-}
-
 static void print_json(const struct row *row, const char *path)
 {
 	const struct rl_image_inode *inode = &row->inode;
 	json_t *object = json_object();
 	char mode[11], octal[16];
 
-	json_object_set_new(object, "path", json_text(path));
+	json_object_set_new(object, "path", rl_json_text(path));
 	json_object_set_new(object, "inode", json_integer(row->number));
 	if (row->known) {
 		mode_text(mode, inode->mode);
@@ -173,11 +159,9 @@ static void print_json(const struct row *row, const char *path)
 			json_object_set_new(object, "minor", json_integer(inode->minor));
 		}
 		if (row->target)
-			json_object_set_new(object, "target", json_text(row->target));
+			json_object_set_new(object, "target", rl_json_text(row->target));
 	}
-	json_dumpf(object, stdout, JSON_COMPACT);
-	putchar('\n');
-	json_decref(object);
+	rl_json_print_line(object);
 }
 
 static int collect(const struct rl_image_entry *entry, void *context)

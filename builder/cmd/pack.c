@@ -1,4 +1,5 @@
 #include "cmd/cmd.h"
+#include "cmd/plan.h"
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,7 @@ enum {
 	OPT_LABEL,
 	OPT_UUID,
 	OPT_BLOCK_SIZE,
+	OPT_INODE_SIZE,
 	OPT_FEATURES,
 	OPT_OWNER,
 	OPT_EXCLUDE,
@@ -43,6 +44,7 @@ static const struct rl_option options[] = {
 	{OPT_LABEL, "label", "L", "volume label, at most 16 bytes"},
 	{OPT_UUID, "uuid", "U|random", "UUID (derived from the content)"},
 	{OPT_BLOCK_SIZE, "block-size", "N", "1024, 2048 or 4096 (4096)"},
+	{OPT_INODE_SIZE, "inode-size", "N", "256 or 128: no time from 2038 on, no nanoseconds (256)"},
 	{OPT_FEATURES, "features", "LIST", "change features, as mke2fs -O: ^has_journal,uninit_bg"},
 	{OPT_OWNER, "owner", "UID:GID|keep", "owner of everything (0:0); keep: as in the source"},
 	{OPT_EXCLUDE, "exclude", "GLOB", "leave out what matches, and all below it"},
@@ -122,6 +124,11 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 			return bad_value(cmd, "block-size", "1024, 2048 or 4096");
 		p->ext.block_size = (uint32_t)n;
 		return 0;
+	case OPT_INODE_SIZE:
+		if (!rl_parse_u64(cmd->value, UINT32_MAX, &n))
+			return bad_value(cmd, "inode-size", "128 or 256");
+		result = rl_ext_options_inode_size(&p->ext, n, &cmd->err);
+		break;
 	case OPT_LABEL:
 		result = rl_ext_options_label(&p->ext, cmd->value, &cmd->err);
 		break;
@@ -244,45 +251,6 @@ static int add_source(const struct pack *p, struct rl_tree *tree, const struct s
 	return rl_source_directory(tree, at, source->path, &directory, err);
 }
 
-static void print_row(const char *what, uint64_t blocks, uint32_t block_size, uint64_t all)
-{
-	char size[16];
-
-	printf("%-14s %9" PRIu64 " blocks %8s %5.1f %%\n", what, blocks,
-		rl_format_size(size, blocks * block_size), all ? 100.0 * (double)blocks / (double)all : 0.0);
-}
-
-static void print_plan(const struct rl_plan_summary *s)
-{
-	print_row("data", s->data, s->block_size, s->blocks);
-	print_row("directories", s->directories, s->block_size, s->blocks);
-	print_row("extent trees", s->maps, s->block_size, s->blocks);
-	print_row("xattrs", s->xattrs, s->block_size, s->blocks);
-	print_row("journal", s->journal, s->block_size, s->blocks);
-	print_row("tables", s->tables, s->block_size, s->blocks);
-	print_row("free", s->free_blocks, s->block_size, s->blocks);
-	print_row("all", s->blocks, s->block_size, s->blocks);
-	printf("%" PRIu64 " bytes, %u groups, %u inodes (%u used, %u free), %" PRIu64
-	       " bytes of slack in last blocks\n",
-		s->size, s->groups, s->inodes, s->inodes - s->free_inodes, s->free_inodes, s->slack);
-}
-
-static void print_plan_json(const struct rl_plan_summary *s)
-{
-	json_t *object = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "size",
-		(json_int_t)s->size, "block_size", (json_int_t)s->block_size, "blocks", (json_int_t)s->blocks,
-		"free_blocks", (json_int_t)s->free_blocks, "groups", (json_int_t)s->groups, "inodes",
-		(json_int_t)s->inodes, "free_inodes", (json_int_t)s->free_inodes, "data_blocks",
-		(json_int_t)s->data, "directory_blocks", (json_int_t)s->directories, "map_blocks",
-		(json_int_t)s->maps, "xattr_blocks", (json_int_t)s->xattrs, "journal_blocks",
-		(json_int_t)s->journal, "table_blocks", (json_int_t)s->tables, "slack_bytes",
-		(json_int_t)s->slack, "directories", (json_int_t)s->directory_count);
-
-	json_dumpf(object, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(object);
-}
-
 static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan *plan)
 {
 	struct rl_plan_summary sum;
@@ -319,10 +287,7 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 		result = rl_plan_make(tree, &p->ext, p->output ? p->output : "image", &plan, &cmd->err);
 	}
 	if (!result && p->plan_only) {
-		struct rl_plan_summary sum;
-
-		rl_plan_summarise(plan, &sum);
-		(p->json ? print_plan_json : print_plan)(&sum);
+		(p->json ? rl_print_plan_json : rl_print_plan)(plan);
 	} else if (!result) {
 		result = write_image(cmd, p, plan);
 	}

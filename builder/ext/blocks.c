@@ -172,6 +172,59 @@ static int walk_pointers(struct walk *w)
 	return result;
 }
 
+/* ---- contents in the inode ---- */
+
+/* The value of the attribute "system.data" among an inode's entries, as an offset from the first. */
+static bool find_data(const uint8_t *entries, uint32_t size, uint32_t *offset, uint32_t *length)
+{
+	for (uint32_t at = 0; at + 16 <= size && rl_get_le32(entries + at);) {
+		const uint8_t *e = entries + at;
+		uint32_t name_size = e[0], index = e[1], next = at + 16 + ((name_size + 3) & ~3u);
+
+		if (next > size)
+			return false;
+		if (index == 7 && name_size == 4 && !memcmp(e + 16, "data", 4)) {
+			*offset = rl_get_le16(e + 2);
+			*length = rl_get_le32(e + 8);
+			return !rl_get_le32(e + 4) && *offset <= size && *length <= size - *offset;
+		}
+		at = next;
+	}
+	return false;
+}
+
+/* The first 60 bytes are in i_block, the others in the attribute (kernel: fs/ext4/inline.c). */
+static int walk_inline(struct walk *w)
+{
+	ext2_filsys fs = w->image->fs;
+	const uint32_t head = EXT4_MIN_INLINE_DATA_SIZE, size = EXT2_INODE_SIZE(fs->super);
+	uint32_t in_group = (w->inode->number - 1) % fs->super->s_inodes_per_group, entries, offset = 0,
+		 length = 0;
+	uint64_t table = ext2fs_inode_table_loc(fs, (w->inode->number - 1) / fs->super->s_inodes_per_group);
+	uint64_t place = table * w->image->block_size + (uint64_t)in_group * size;
+	uint8_t *raw = rl_calloc(1, size);
+	bool found = false;
+	int result = 0;
+
+	if (!valid_blocks(w, table, 1) || rl_pread_all(w->image->fd, raw, size, place)) {
+		result = broken(w, "its inode cannot be read");
+	} else if (size > EXT2_GOOD_OLD_INODE_SIZE) {
+		entries = EXT2_GOOD_OLD_INODE_SIZE + rl_get_le16(raw + EXT2_GOOD_OLD_INODE_SIZE) + 4;
+		found = entries < size && rl_get_le32(raw + entries - 4) == EXT2_EXT_ATTR_MAGIC &&
+			find_data(raw + entries, size - entries, &offset, &length);
+		offset += entries;
+	}
+	free(raw);
+	if (!result && (!found || w->inode->size > head + length))
+		result = broken(w, "its inode has less inline data than its size says");
+	if (!result && w->inode->size)
+		result = w->run(0, w->inode->size < head ? w->inode->size : head,
+			place + offsetof(struct ext2_inode, i_block), w->context);
+	if (!result && w->inode->size > head)
+		result = w->run(head, w->inode->size - head, place + offset, w->context);
+	return result;
+}
+
 int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
 	rl_image_run *run, void *context, struct rl_error *err)
 {
@@ -184,10 +237,10 @@ int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, co
 		.budget = image->blocks};
 	int result;
 
-	if (inode->flags & EXT4_INLINE_DATA_FL)
-		return broken(&w, "inline data is not supported yet");
 	if (inode->flags & EXT4_ENCRYPT_FL)
 		return broken(&w, "it is encrypted");
+	if (inode->flags & EXT4_INLINE_DATA_FL)
+		return walk_inline(&w);
 	if (inode->size > (uint64_t)INT64_MAX - image->block_size)
 		return broken(&w, "an impossible size");
 	w.end = (inode->size + image->block_size - 1) / image->block_size;

@@ -83,6 +83,7 @@ void rl_plan_identify(struct rl_plan *plan)
 	for (int i = 0; i < 3; i++)
 		rl_hash_u64(d.hash, "features", o->features[i]);
 	rl_hash_u64(d.hash, "block size", o->block_size);
+	rl_hash_u64(d.hash, "inode size", o->inode_size);
 	rl_hash_u64(d.hash, "size", o->size);
 	rl_hash_u64(d.hash, "free", o->free);
 	rl_hash_u64(d.hash, "free inodes", o->free_inodes);

@@ -60,7 +60,7 @@ static uint32_t dx_limit(const struct rl_plan *plan, uint32_t offset)
 	return (plan->options.block_size - offset - (has_checksums(plan) ? DX_TAIL_SIZE : 0)) / DX_ENTRY;
 }
 
-static bool is_lost_found(const struct rl_plan *plan, uint32_t index)
+bool rl_is_lost_found(const struct rl_plan *plan, uint32_t index)
 {
 	return index == 1 && plan->inodes[1].parent == EXT2_ROOT_INO && rl_is_dir(plan->inodes[1].inode);
 }
@@ -70,7 +70,7 @@ static uint32_t least_blocks(const struct rl_plan *plan, uint32_t index)
 {
 	uint32_t blocks = 16384 / plan->options.block_size;
 
-	if (!is_lost_found(plan, index))
+	if (!rl_is_lost_found(plan, index))
 		return 1;
 	return blocks < EXT2_NDIR_BLOCKS ? blocks : EXT2_NDIR_BLOCKS;
 }
@@ -224,6 +224,7 @@ static uint8_t file_type(const struct rl_plan *plan, uint32_t mode)
 	}
 }
 
+/* size is the record's; the name ends before it does. */
 static void put_record(uint8_t *at, uint32_t number, uint32_t size, const char *name, uint8_t type)
 {
 	size_t length = strlen(name);
@@ -233,6 +234,15 @@ static void put_record(uint8_t *at, uint32_t number, uint32_t size, const char *
 	at[6] = (uint8_t)length;
 	at[7] = type;
 	memcpy(at + 8, name, length);
+}
+
+uint32_t rl_dir_record(const struct rl_plan *plan, uint8_t *at, const struct rl_node *node)
+{
+	uint32_t size = record_size(node);
+
+	if (at)
+		put_record(at, node->inode->number, size, node->name, file_type(plan, node->inode->mode));
+	return size;
 }
 
 /* The checksum of a block's first size bytes, seeded as all of a directory's blocks are. */
@@ -284,16 +294,13 @@ static void build_list(const struct rl_plan *plan, uint32_t index, struct rl_buf
 
 	put_dots(plan, block, number, plan->inodes[index].parent, 12);
 	for (const struct rl_node *node = plan->inodes[index].inode->dir->first; node; node = node->next) {
-		uint32_t size = record_size(node);
-
-		if (used + size > room(plan)) {
+		if (used + record_size(node) > room(plan)) {
 			end_leaf(plan, number, block, last, used);
 			block = new_block(plan, out);
 			used = 0;
 		}
 		last = block + used;
-		put_record(last, node->inode->number, size, node->name, file_type(plan, node->inode->mode));
-		used += size;
+		used += rl_dir_record(plan, last, node);
 	}
 	end_leaf(plan, number, block, last, used);
 	while (out->size < (size_t)plan->inodes[index].dir_blocks * plan->options.block_size) {
@@ -309,12 +316,8 @@ static void build_leaf(const struct rl_plan *plan, uint32_t number, const struct
 	uint8_t *block = new_block(plan, out), *last = block;
 
 	for (uint32_t i = l->leaves[leaf].first; i < end; i++) {
-		const struct rl_node *node = l->entries[i].node;
-		uint32_t size = record_size(node);
-
 		last = block + used;
-		put_record(last, node->inode->number, size, node->name, file_type(plan, node->inode->mode));
-		used += size;
+		used += rl_dir_record(plan, last, l->entries[i].node);
 	}
 	end_leaf(plan, number, block, last, used);
 }

@@ -68,7 +68,10 @@ static int initialize(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, st
 	if (ext2fs_has_feature_flex_bg(&param))
 		param.s_log_groups_per_flex = LOG_GROUPS_PER_FLEX;
 	if (!rl_journal_blocks(&plan->options, blocks))
-		param.s_feature_compat &= ~EXT3_FEATURE_COMPAT_HAS_JOURNAL;
+		param.s_feature_compat &=
+			~(uint32_t)(EXT3_FEATURE_COMPAT_HAS_JOURNAL | EXT4_FEATURE_COMPAT_ORPHAN_FILE);
+	if (plan->inode_size == EXT2_GOOD_OLD_INODE_SIZE)
+		param.s_feature_ro_compat &= ~(uint32_t)EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE;
 	ext2fs_blocks_count_set(&param, blocks);
 	param.s_inodes_count = (uint32_t)inodes;
 	code = ext2fs_initialize("-", EXT2_FLAG_64BITS, &param, rl_fd_io_manager, &plan->fs);
@@ -83,6 +86,13 @@ static int initialize(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, st
 		return 1;
 	}
 	return code ? rl_fail_ext(err, plan->subject, "plan", code) : 0;
+}
+
+uint32_t rl_orphan_blocks(const struct rl_plan *plan)
+{
+	if (!ext2fs_has_feature_orphan_file(plan->fs->super))
+		return 0;
+	return (uint32_t)ext2fs_default_orphan_file_blocks(plan->fs);
 }
 
 int rl_geometry_make(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, struct rl_error *err)

@@ -34,10 +34,11 @@ static const struct {
 /* What the plan and the writer honour. */
 static const uint32_t honoured[3] = {
 	EXT3_FEATURE_COMPAT_HAS_JOURNAL | EXT2_FEATURE_COMPAT_EXT_ATTR | EXT2_FEATURE_COMPAT_RESIZE_INODE |
-		EXT2_FEATURE_COMPAT_DIR_INDEX,
+		EXT2_FEATURE_COMPAT_DIR_INDEX | EXT4_FEATURE_COMPAT_ORPHAN_FILE,
 	EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_EXTENTS | EXT4_FEATURE_INCOMPAT_FLEX_BG |
 		EXT4_FEATURE_INCOMPAT_64BIT | EXT4_FEATURE_INCOMPAT_LARGEDIR |
-		EXT4_FEATURE_INCOMPAT_CSUM_SEED | EXT2_FEATURE_INCOMPAT_META_BG,
+		EXT4_FEATURE_INCOMPAT_CSUM_SEED | EXT2_FEATURE_INCOMPAT_META_BG |
+		EXT4_FEATURE_INCOMPAT_INLINE_DATA | EXT4_FEATURE_INCOMPAT_EA_INODE,
 	EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE |
 		EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_METADATA_CSUM |
 		EXT4_FEATURE_RO_COMPAT_GDT_CSUM | EXT4_FEATURE_RO_COMPAT_DIR_NLINK |
@@ -46,7 +47,7 @@ static const uint32_t honoured[3] = {
 
 int rl_ext_options_init(struct rl_ext_options *options, const char *fs, struct rl_error *err)
 {
-	*options = (struct rl_ext_options){.block_size = 4096, .free_inodes = UINT64_MAX};
+	*options = (struct rl_ext_options){.block_size = 4096, .inode_size = 256, .free_inodes = UINT64_MAX};
 	for (size_t i = 0; i < RL_COUNT(types); i++) {
 		if (strcmp(types[i].name, fs) != 0)
 			continue;
@@ -58,30 +59,47 @@ int rl_ext_options_init(struct rl_ext_options *options, const char *fs, struct r
 }
 
 /* Features that stand or fall together: what mke2fs refuses, or would change silently. */
-static int check_combination(const struct rl_ext_options *options, const char *list, struct rl_error *err)
+int rl_ext_options_check(const struct rl_ext_options *options, const char *subject, struct rl_error *err)
 {
 	const uint32_t *f = options->features;
 
+	if ((f[INCOMPAT] & EXT4_FEATURE_INCOMPAT_INLINE_DATA) &&
+		options->inode_size == EXT2_GOOD_OLD_INODE_SIZE)
+		return rl_fail(err, subject, "choose features", "inline_data needs inodes of 256 bytes");
+	if ((f[COMPAT] & EXT4_FEATURE_COMPAT_ORPHAN_FILE) && !(f[COMPAT] & EXT3_FEATURE_COMPAT_HAS_JOURNAL))
+		return rl_fail(err, subject, "choose features", "orphan_file needs has_journal");
+	if ((f[INCOMPAT] & (EXT4_FEATURE_INCOMPAT_INLINE_DATA | EXT4_FEATURE_INCOMPAT_EA_INODE)) &&
+		!(f[COMPAT] & EXT2_FEATURE_COMPAT_EXT_ATTR))
+		return rl_fail(err, subject, "choose features", "inline_data and ea_inode need ext_attr");
 	if ((f[INCOMPAT] & EXT2_FEATURE_INCOMPAT_META_BG) && (f[COMPAT] & EXT2_FEATURE_COMPAT_RESIZE_INODE))
-		return rl_fail(err, list, "choose features", "meta_bg goes with ^resize_inode only");
+		return rl_fail(err, subject, "choose features", "meta_bg goes with ^resize_inode only");
 	if ((f[INCOMPAT] & EXT4_FEATURE_INCOMPAT_CSUM_SEED) &&
 		!(f[RO_COMPAT] & EXT4_FEATURE_RO_COMPAT_METADATA_CSUM))
-		return rl_fail(err, list, "choose features", "metadata_csum_seed needs metadata_csum");
+		return rl_fail(err, subject, "choose features", "metadata_csum_seed needs metadata_csum");
 	if ((f[RO_COMPAT] & EXT4_FEATURE_RO_COMPAT_METADATA_CSUM) &&
 		(f[RO_COMPAT] & EXT4_FEATURE_RO_COMPAT_GDT_CSUM))
-		return rl_fail(err, list, "choose features", "uninit_bg goes with ^metadata_csum only");
+		return rl_fail(err, subject, "choose features", "uninit_bg goes with ^metadata_csum only");
 	if ((f[INCOMPAT] & EXT4_FEATURE_INCOMPAT_LARGEDIR) && !(f[COMPAT] & EXT2_FEATURE_COMPAT_DIR_INDEX))
-		return rl_fail(err, list, "choose features", "large_dir needs dir_index");
+		return rl_fail(err, subject, "choose features", "large_dir needs dir_index");
 	if (!(f[RO_COMPAT] & EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER) &&
 		(f[COMPAT] & EXT2_FEATURE_COMPAT_RESIZE_INODE))
-		return rl_fail(err, list, "choose features", "resize_inode needs sparse_super");
+		return rl_fail(err, subject, "choose features", "resize_inode needs sparse_super");
 	return 0;
+}
+
+/* The list with the name that the kernel's sources have for large_dir put right; the caller frees it. */
+static char *with_usual_names(const char *list)
+{
+	const char *name = "largedir", *found = strstr(list, name);
+
+	return found ? rl_printf("%.*slarge_dir%s", (int)(found - list), list, found + strlen(name))
+		     : rl_strdup(list);
 }
 
 int rl_ext_options_features(struct rl_ext_options *options, const char *list, struct rl_error *err)
 {
 	uint32_t changed[3], ok[3];
-	char *copy = rl_strdup(list);
+	char *copy = with_usual_names(list);
 	unsigned mask = 0;
 	int type = 0, result = 0;
 
@@ -99,7 +117,16 @@ int rl_ext_options_features(struct rl_ext_options *options, const char *list, st
 	free(copy);
 	if (!result)
 		memcpy(options->features, changed, sizeof(changed));
-	return result ? result : check_combination(options, list, err);
+	return result;
+}
+
+int rl_ext_options_inode_size(struct rl_ext_options *options, uint64_t size, struct rl_error *err)
+{
+	if (size != 128 && size != 256)
+		return rl_fail(
+			err, "inode size", "choose", "128 or 256 bytes, not %llu", (unsigned long long)size);
+	options->inode_size = (uint32_t)size;
+	return 0;
 }
 
 int rl_ext_options_uuid(struct rl_ext_options *options, const char *text, struct rl_error *err)

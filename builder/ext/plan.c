@@ -8,73 +8,8 @@
 #include <string.h>
 
 #define LINK_MAX_EXT4      65000 /* EXT4_LINK_MAX */
-#define EXTENT_LENGTH_MAX  32768 /* EXT_INIT_MAX_LEN */
-#define EXTENT_ROOT        4 /* extents in the inode itself */
 #define BYTES_PER_INODE    16384 /* mke2fs.conf: inode_ratio */
-#define XATTR_SHARE_MAX    1024 /* EXT4_XATTR_REFCOUNT_MAX */
-#define NO_XATTR_BLOCK     UINT32_MAX
 #define KERNEL_RESERVE_MAX 4096 /* ext4_calculate_resv_clusters(): 2 %, at most so many */
-
-/* ---- inode numbers ---- */
-
-static void number_inode(struct rl_plan *plan, struct rl_inode *inode, uint32_t parent, uint32_t *room)
-{
-	uint32_t index = plan->inode_count++;
-
-	if (index == *room) {
-		*room *= 2;
-		plan->inodes = rl_realloc_array(plan->inodes, *room, sizeof(*plan->inodes));
-	}
-	plan->inodes[index] =
-		(struct rl_plan_inode){.inode = inode, .parent = parent, .xattr_block = NO_XATTR_BLOCK};
-	inode->number = rl_plan_number(index);
-	plan->directory_count += rl_is_dir(inode);
-}
-
-static int clear_number(struct rl_node *node, void *context)
-{
-	(void)context;
-	node->inode->number = 0;
-	return 0;
-}
-
-/*
- * Numbers the inodes: a directory's files one after the other, then its subdirectories, each followed
- * by what is in it. Blocks are given in this order too, so a directory's files lie together.
- */
-static void number_inodes(struct rl_plan *plan)
-{
-	struct rl_node *dir = plan->tree->root, *child;
-	uint32_t room = 1024;
-
-	plan->inodes = rl_realloc_array(NULL, room, sizeof(*plan->inodes));
-	rl_tree_walk(plan->tree->root, clear_number, NULL);
-	number_inode(plan, dir->inode, EXT2_ROOT_INO, &room);
-	child = rl_tree_child(plan->tree, dir, "lost+found", strlen("lost+found"));
-	if (child && rl_is_dir(child->inode))
-		number_inode(plan, child->inode, EXT2_ROOT_INO, &room);
-	for (;;) {
-		struct rl_node *next = NULL;
-
-		for (child = dir->inode->dir->first; child; child = child->next) {
-			if (rl_is_dir(child->inode))
-				next = next ? next : child;
-			else if (!child->inode->number)
-				number_inode(plan, child->inode, 0, &room);
-		}
-		/* Down to the first subdirectory, else on to the next one beside it or above. */
-		while (!next && dir->parent) {
-			for (next = dir->next; next && !rl_is_dir(next->inode);)
-				next = next->next;
-			dir = dir->parent;
-		}
-		if (!next)
-			return;
-		if (!next->inode->number)
-			number_inode(plan, next->inode, next->parent->inode->number, &room);
-		dir = next;
-	}
-}
 
 static int check_inode(struct rl_node *node, void *context)
 {
@@ -145,365 +80,14 @@ static int add_lost_found(struct rl_plan *plan, struct rl_error *err)
 	return 0;
 }
 
-/* ---- xattr blocks ---- */
-
-static uint64_t hash_bytes(const uint8_t *bytes, size_t size)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < size; i += 8) {
-		uint64_t word;
-
-		memcpy(&word, bytes + i, 8);
-		h = (h ^ word) * 0x9e3779b97f4a7c15u;
-		h ^= h >> 29;
-	}
-	return h;
-}
-
-/* Finds the block with the same bytes that has room for one more, or makes it. */
-static uint32_t share_block(struct rl_plan *plan, const struct rl_inode *inode, uint32_t **table,
-	size_t *room, uint8_t *block, uint8_t *other)
-{
-	uint64_t hash;
-	size_t at;
-
-	rl_xattr_block(plan, inode, block);
-	hash = hash_bytes(block, plan->options.block_size);
-	if (plan->xattr_block_count * 2 >= *room) {
-		size_t new_room = *room ? *room * 2 : 64;
-		uint32_t *grown = rl_calloc(new_room, sizeof(*grown));
-
-		for (uint32_t i = 0; i < plan->xattr_block_count; i++) {
-			for (at = plan->xattr_blocks[i].hash & (new_room - 1); grown[at];)
-				at = (at + 1) & (new_room - 1);
-			grown[at] = i + 1;
-		}
-		free(*table);
-		*table = grown;
-		*room = new_room;
-	}
-	for (at = hash & (*room - 1); (*table)[at]; at = (at + 1) & (*room - 1)) {
-		struct rl_xattr_block *x = &plan->xattr_blocks[(*table)[at] - 1];
-
-		if (x->hash != hash || x->count == XATTR_SHARE_MAX)
-			continue;
-		rl_xattr_block(plan, x->inode, other);
-		if (!memcmp(block, other, plan->options.block_size)) {
-			x->count++;
-			return (*table)[at] - 1;
-		}
-	}
-	RL_GROW(plan->xattr_blocks, plan->xattr_block_count, plan->xattr_block_room);
-	plan->xattr_blocks[plan->xattr_block_count] =
-		(struct rl_xattr_block){.hash = hash, .inode = inode, .count = 1};
-	(*table)[at] = (uint32_t)plan->xattr_block_count + 1;
-	return (uint32_t)plan->xattr_block_count++;
-}
-
-static int plan_xattrs(struct rl_plan *plan, struct rl_error *err)
-{
-	uint8_t *block = rl_alloc(2 * (size_t)plan->options.block_size);
-	uint32_t *table = NULL;
-	size_t room = 0;
-	int result = 0;
-
-	for (uint32_t i = 0; !result && i < plan->inode_count; i++) {
-		bool wanted = false;
-
-		if (!plan->inodes[i].inode->xattrs)
-			continue;
-		result = rl_xattr_plan(plan, plan->inodes[i].inode, &wanted, err);
-		if (!result && wanted)
-			plan->inodes[i].xattr_block = share_block(plan, plan->inodes[i].inode, &table, &room,
-				block, block + plan->options.block_size);
-	}
-	free(table);
-	free(block);
-	return result;
-}
-
 static int plan_directories(struct rl_plan *plan, struct rl_error *err)
 {
 	for (uint32_t i = 0; i < plan->inode_count; i++) {
-		if (rl_is_dir(plan->inodes[i].inode) &&
+		if (rl_is_dir(plan->inodes[i].inode) && !plan->inodes[i].is_inline &&
 			rl_dir_plan(plan, i, &plan->inodes[i].dir_blocks, err))
 			return -1;
 	}
 	return 0;
-}
-
-/* ---- blocks ---- */
-
-/*
- * Gives blocks from the front of the free runs. A file that does not fit into what is left of a run,
- * but into the next, leaves a gap that smaller files fill. What does not fit at all is counted: that
- * many blocks are lacking.
- */
-struct giver {
-	struct rl_plan *plan;
-	size_t current; /* the first run that is not left behind */
-	size_t *gaps; /* runs left behind with something left */
-	size_t gap_count, gap_room;
-	uint64_t lacking;
-};
-
-static uint64_t left_in(const struct giver *g, size_t run)
-{
-	return g->plan->free_runs[run].count - g->plan->taken[run];
-}
-
-static struct rl_run take(struct giver *g, size_t run, uint64_t count)
-{
-	struct rl_run taken = {g->plan->free_runs[run].block + g->plan->taken[run], count};
-
-	g->plan->taken[run] += count;
-	return taken;
-}
-
-static void drop_empty_gaps(struct giver *g)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < g->gap_count; i++)
-		if (left_in(g, g->gaps[i]))
-			g->gaps[kept++] = g->gaps[i];
-	g->gap_count = kept;
-}
-
-static void leave_current(struct giver *g)
-{
-	if (left_in(g, g->current)) {
-		RL_GROW(g->gaps, g->gap_count, g->gap_room);
-		g->gaps[g->gap_count++] = g->current;
-	}
-	g->current++;
-}
-
-/* One run of at most count blocks; of exactly count where that can be had. Empty: nothing is left. */
-static struct rl_run give(struct giver *g, uint64_t count)
-{
-	size_t runs = g->plan->run_count;
-
-	for (size_t i = 0; i < g->gap_count; i++) {
-		if (left_in(g, g->gaps[i]) >= count) {
-			struct rl_run taken = take(g, g->gaps[i], count);
-
-			drop_empty_gaps(g);
-			return taken;
-		}
-	}
-	while (g->current < runs && left_in(g, g->current) == 0)
-		g->current++;
-	if (g->current < runs && left_in(g, g->current) < count && g->current + 1 < runs &&
-		left_in(g, g->current + 1) >= count)
-		leave_current(g);
-	if (g->current < runs)
-		return take(g, g->current, left_in(g, g->current) < count ? left_in(g, g->current) : count);
-	if (g->gap_count) {
-		struct rl_run taken = take(g, g->gaps[0], left_in(g, g->gaps[0]));
-
-		drop_empty_gaps(g);
-		return taken;
-	}
-	return (struct rl_run){0, 0};
-}
-
-static void add_extents(struct rl_plan *plan, struct rl_plan_inode *pi, struct rl_run run, uint32_t logical)
-{
-	struct rl_extent *last = pi->extent_count ? &plan->extents[plan->extent_count - 1] : NULL;
-
-	while (run.count) {
-		uint32_t count = run.count < EXTENT_LENGTH_MAX ? (uint32_t)run.count : EXTENT_LENGTH_MAX;
-
-		if (last && last->logical + last->count == logical &&
-			last->block + last->count == run.block && last->count < EXTENT_LENGTH_MAX) {
-			uint32_t room = EXTENT_LENGTH_MAX - last->count;
-
-			count = count < room ? count : room;
-			last->count += count;
-		} else {
-			RL_GROW(plan->extents, plan->extent_count, plan->extent_room);
-			last = &plan->extents[plan->extent_count++];
-			*last = (struct rl_extent){run.block, logical, count};
-			pi->extent_count++;
-		}
-		run.block += count;
-		run.count -= count;
-		logical += count;
-	}
-}
-
-static void give_data(struct giver *g, struct rl_plan_inode *pi, uint32_t logical, uint64_t count)
-{
-	while (count) {
-		struct rl_run run = give(g, count);
-
-		if (!run.count) {
-			g->lacking += count;
-			return;
-		}
-		add_extents(g->plan, pi, run, logical);
-		logical += (uint32_t)run.count;
-		count -= run.count;
-	}
-}
-
-static void give_map(struct giver *g, struct rl_plan_inode *pi, uint32_t count)
-{
-	struct rl_plan *plan = g->plan;
-
-	pi->first_map = (uint32_t)plan->map_count;
-	plan->sum.maps += count;
-	while (count) {
-		struct rl_run run = give(g, count);
-
-		if (!run.count) {
-			g->lacking += count;
-			return;
-		}
-		RL_GROW(plan->maps, plan->map_count, plan->map_room);
-		plan->maps[plan->map_count++] = run;
-		pi->map_count++;
-		count -= (uint32_t)run.count;
-	}
-}
-
-/* Calls give_data for the blocks that hold data; several parts of a sparse file may share a block. */
-static void give_file(struct giver *g, struct rl_plan_inode *pi)
-{
-	const struct rl_inode *inode = pi->inode;
-	uint32_t block_size = g->plan->options.block_size;
-	uint64_t next = 0;
-
-	if (!inode->map) {
-		give_data(g, pi, 0, (inode->size + block_size - 1) / block_size);
-		return;
-	}
-	for (size_t i = 0; i < inode->map->count; i++) {
-		const struct rl_data_range *r = &inode->map->ranges[i];
-		uint64_t first = r->offset / block_size,
-			 end = (r->offset + r->length + block_size - 1) / block_size;
-		size_t k = i;
-
-		/* Parts whose blocks touch are given together, to stay one extent. */
-		while (k + 1 < inode->map->count && inode->map->ranges[k + 1].offset / block_size <= end) {
-			k++;
-			end = (inode->map->ranges[k].offset + inode->map->ranges[k].length + block_size - 1) /
-			      block_size;
-		}
-		i = k;
-		first = first < next ? next : first;
-		if (end <= first)
-			continue;
-		give_data(g, pi, (uint32_t)first, end - first);
-		next = end;
-	}
-}
-
-/* The data, and behind it the extent tree or the indirect blocks that lead to it. */
-static void give_inode(struct giver *g, struct rl_plan_inode *pi, uint64_t blocks)
-{
-	struct rl_plan *plan = g->plan;
-	uint32_t block_size = plan->options.block_size;
-
-	pi->first_extent = (uint32_t)plan->extent_count;
-	pi->extent_count = 0;
-	pi->map_count = 0;
-	if (blocks)
-		give_data(g, pi, 0, blocks);
-	else
-		give_file(g, pi);
-	if (plan->has_extents && pi->extent_count > EXTENT_ROOT)
-		give_map(g, pi, rl_extent_tree_blocks(block_size, pi->extent_count));
-	else if (!plan->has_extents && pi->extent_count)
-		give_map(g, pi,
-			rl_indirect_blocks(block_size, plan->extents + pi->first_extent, pi->extent_count));
-}
-
-/* The runs of free blocks that superblocks, descriptors, bitmaps and inode tables left. */
-static void find_free_runs(struct rl_plan *plan)
-{
-	uint64_t at = plan->fs->super->s_first_data_block, end = ext2fs_blocks_count(plan->fs->super) - 1;
-	size_t room = 0;
-
-	free(plan->free_runs);
-	free(plan->taken);
-	plan->free_runs = NULL;
-	plan->run_count = 0;
-	while (at <= end) {
-		blk64_t first, behind;
-
-		if (ext2fs_find_first_zero_block_bitmap2(plan->fs->block_map, at, end, &first))
-			break;
-		if (ext2fs_find_first_set_block_bitmap2(plan->fs->block_map, first, end, &behind))
-			behind = end + 1;
-		RL_GROW(plan->free_runs, plan->run_count, room);
-		plan->free_runs[plan->run_count++] = (struct rl_run){first, behind - first};
-		at = behind;
-	}
-	plan->taken = rl_calloc(plan->run_count, sizeof(*plan->taken));
-}
-
-static uint64_t inode_bytes(const struct rl_inode *inode)
-{
-	uint64_t bytes = 0;
-
-	if (!inode->map)
-		return inode->size;
-	for (size_t i = 0; i < inode->map->count; i++)
-		bytes += inode->map->ranges[i].length;
-	return bytes;
-}
-
-/* Places everything in the present geometry. Returns how many blocks are lacking. */
-static uint64_t place(struct rl_plan *plan)
-{
-	struct giver g = {.plan = plan};
-	uint32_t block_size = plan->options.block_size;
-
-	plan->extent_count = plan->map_count = 0;
-	memset(&plan->sum, 0, sizeof(plan->sum));
-	find_free_runs(plan);
-	plan->resize_block = 0;
-	if (ext2fs_has_feature_resize_inode(plan->fs->super)) {
-		struct rl_run run = give(&g, 1);
-
-		plan->resize_block = run.block;
-		g.lacking += !run.count;
-	}
-	for (uint32_t i = 0; i < plan->inode_count; i++) {
-		if (rl_is_dir(plan->inodes[i].inode))
-			give_inode(&g, &plan->inodes[i], plan->inodes[i].dir_blocks);
-		plan->sum.directories += plan->inodes[i].dir_blocks;
-	}
-	for (size_t i = 0; i < plan->xattr_block_count; i++) {
-		struct rl_run run = give(&g, 1);
-
-		plan->xattr_blocks[i].block = run.block;
-		g.lacking += !run.count;
-	}
-	plan->sum.xattrs = plan->xattr_block_count;
-	plan->journal = (struct rl_plan_inode){.inode = NULL};
-	plan->journal_blocks = rl_journal_blocks(&plan->options, ext2fs_blocks_count(plan->fs->super));
-	if (plan->journal_blocks)
-		give_inode(&g, &plan->journal, plan->journal_blocks);
-	for (uint32_t i = 0; i < plan->inode_count; i++) {
-		const struct rl_inode *inode = plan->inodes[i].inode;
-
-		if (S_ISREG(inode->mode) && inode->size)
-			give_inode(&g, &plan->inodes[i], 0);
-		else if (S_ISLNK(inode->mode) && !rl_is_fast_symlink(inode))
-			give_inode(&g, &plan->inodes[i], 1);
-		else
-			continue;
-		for (uint32_t k = 0; k < plan->inodes[i].extent_count; k++)
-			plan->sum.data += plan->extents[plan->inodes[i].first_extent + k].count;
-		plan->sum.slack += rl_blocks_of(block_size, inode_bytes(inode)) * (uint64_t)block_size -
-				   inode_bytes(inode);
-	}
-	free(g.gaps);
-	return g.lacking;
 }
 
 /* ---- size ---- */
@@ -526,18 +110,13 @@ static uint64_t wanted_free(const struct rl_plan *plan, uint64_t blocks)
 	return wanted ? wanted + (plan->has_extents ? reserve : 0) : 0;
 }
 
-static uint64_t used_inodes(const struct rl_plan *plan)
-{
-	return plan->inode_count + (EXT2_GOOD_OLD_FIRST_INO - 1) - 1;
-}
-
 /*
  * The smallest size: starts below it and adds what is lacking. A block more brings at most one free
  * block more, so this does not overshoot.
  */
 static int find_size(struct rl_plan *plan, struct rl_error *err)
 {
-	uint64_t inodes = used_inodes(plan), blocks = 4, fixed = 0;
+	uint64_t inodes = rl_plan_last_number(plan), blocks = 4, fixed = 0;
 
 	inodes += plan->options.free_inodes == UINT64_MAX ? plan->options.free / BYTES_PER_INODE
 							  : plan->options.free_inodes;
@@ -561,7 +140,7 @@ static int find_size(struct rl_plan *plan, struct rl_error *err)
 			continue;
 		}
 		made = ext2fs_blocks_count(plan->fs->super);
-		lacking = place(plan);
+		lacking = rl_plan_place(plan);
 		if (!lacking && free_left(plan) < wanted_free(plan, made))
 			lacking = wanted_free(plan, made) - free_left(plan);
 		if (!lacking)
@@ -592,7 +171,7 @@ static uint64_t bytes_per_inode(uint64_t size)
 static int take_size(struct rl_plan *plan, struct rl_error *err)
 {
 	uint64_t size = plan->options.size, blocks = size / plan->options.block_size;
-	uint64_t inodes = size / bytes_per_inode(size), needed = used_inodes(plan);
+	uint64_t inodes = size / bytes_per_inode(size), needed = rl_plan_last_number(plan);
 	int result = 1;
 
 	if (plan->options.free_inodes != UINT64_MAX)
@@ -602,11 +181,11 @@ static int take_size(struct rl_plan *plan, struct rl_error *err)
 	/* The usual number of inodes may be what does not fit: then as many as there must be. */
 	if (blocks)
 		result = rl_geometry_make(plan, blocks, inodes, err);
-	if (result == 0 && place(plan) == 0)
+	if (result == 0 && rl_plan_place(plan) == 0)
 		return 0;
 	if (result >= 0 && blocks && inodes > needed) {
 		result = rl_geometry_make(plan, blocks, needed, err);
-		if (result == 0 && place(plan) == 0)
+		if (result == 0 && rl_plan_place(plan) == 0)
 			return 0;
 	}
 	if (result < 0 || find_size(plan, err))
@@ -627,16 +206,20 @@ int rl_plan_make(struct rl_tree *tree, const struct rl_ext_options *options, con
 	plan->options = *options;
 	plan->subject = rl_strdup(subject);
 	plan->has_extents = options->features[1] & EXT3_FEATURE_INCOMPAT_EXTENTS;
-	plan->inode_size = 256;
+	plan->inode_size = options->inode_size;
+	/* One for now; it may turn out that there is none. */
+	plan->orphan_blocks = rl_plan_has(plan, 0, EXT4_FEATURE_COMPAT_ORPHAN_FILE) != 0;
 	plan->time = image_time(plan);
+	if (rl_ext_options_check(options, subject, err))
+		goto failed;
 	if (add_lost_found(plan, err))
 		goto failed;
 	rl_tree_sort(tree);
 	if (rl_tree_walk(tree->root, check_inode, context))
 		goto failed;
-	number_inodes(plan);
+	rl_plan_number_inodes(plan);
 	rl_plan_identify(plan);
-	if (plan_xattrs(plan, err) || plan_directories(plan, err))
+	if (rl_plan_xattrs(plan, err) || plan_directories(plan, err))
 		goto failed;
 	if (options->size ? take_size(plan, err) : find_size(plan, err))
 		goto failed;
@@ -661,6 +244,10 @@ void rl_plan_free(struct rl_plan *plan)
 	free(plan->extents);
 	free(plan->maps);
 	free(plan->xattr_blocks);
+	for (size_t i = 0; i < plan->ea_inode_count; i++)
+		free(plan->ea_inodes[i].value);
+	free(plan->ea_inodes);
+	free(plan->ea_slots.items);
 	free(plan->free_runs);
 	free(plan->taken);
 	free(plan);
@@ -681,7 +268,7 @@ void rl_plan_summarise(const struct rl_plan *plan, struct rl_plan_summary *sum)
 	sum->groups = plan->fs->group_desc_count;
 	sum->inodes = s->s_inodes_count;
 	sum->used_inodes = plan->inode_count;
-	sum->free_inodes = s->s_inodes_count - (uint32_t)used_inodes(plan);
+	sum->free_inodes = s->s_inodes_count - (uint32_t)rl_plan_last_number(plan);
 	sum->tables = sum->blocks - s->s_first_data_block - available + (plan->resize_block != 0);
 	sum->journal = plan->journal_blocks;
 	sum->directory_count = plan->directory_count;

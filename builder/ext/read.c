@@ -284,6 +284,33 @@ static int list_block(const struct rl_image *image, const struct rl_image_inode 
 	return 0;
 }
 
+/* A directory in its inode: its parent's number, then records in i_block, then in the attribute. */
+static int list_inline(struct rl_image *image, const struct rl_image_inode *dir, const char *subject,
+	int (*visit)(const struct rl_image_entry *entry, void *context), void *context, struct rl_error *err)
+{
+	const uint32_t head = EXT4_MIN_INLINE_DATA_SIZE, dotdot = 4; /* EXT4_INLINE_DATA_DOTDOT_SIZE */
+	uint8_t *bytes;
+	bool damaged = false;
+	int result;
+
+	if (dir->size < head)
+		return rl_fail(
+			err, subject, "list", "an impossible size of a directory (inode %u)", dir->number);
+	if (read_whole(image, dir, image->block_size, subject, &bytes, err))
+		return -1;
+	result = visit(&(struct rl_image_entry){".", 1, dir->number}, context);
+	if (!result)
+		result = visit(&(struct rl_image_entry){"..", 2, rl_get_le32(bytes)}, context);
+	if (!result)
+		result = list_block(
+			image, dir, bytes + dotdot, head - dotdot, subject, visit, context, err, &damaged);
+	if (!result)
+		result = list_block(image, dir, bytes + head, (uint32_t)dir->size - head, subject, visit,
+			context, err, &damaged);
+	free(bytes);
+	return result ? result : damaged ? -1 : 0;
+}
+
 int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, const char *subject,
 	int (*visit)(const struct rl_image_entry *entry, void *context), void *context, struct rl_error *err)
 {
@@ -293,6 +320,8 @@ int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, cons
 
 	if (!S_ISDIR(dir->mode))
 		return rl_fail_errno(err, subject, "list", ENOTDIR);
+	if (dir->flags & EXT4_INLINE_DATA_FL)
+		return list_inline(image, dir, subject, visit, context, err);
 	if (dir->size % image->block_size)
 		return rl_fail(err, subject, "list",
 			"a directory's size that is no multiple of a block (inode %u)", dir->number);

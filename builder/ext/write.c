@@ -1,7 +1,7 @@
 #include "ext/write.h"
 
-#include "ext/ext-internal.h"
 #include "ext/le.h"
+#include "ext/write-internal.h"
 
 #include "base/io.h"
 #include "base/lock.h"
@@ -19,21 +19,7 @@
 
 #define BATCH_SIZE ((size_t)1024 * 1024)
 
-/* Writes that follow one another become one. */
-struct batch {
-	uint64_t offset; /* of the first byte in buf */
-	struct rl_buf buf;
-};
-
-struct writer {
-	struct rl_plan *plan;
-	int fd;
-	struct batch tables, dirs, maps;
-	uint32_t *dirs_of_group;
-	struct rl_error *err;
-};
-
-static int batch_flush(struct writer *w, struct batch *batch)
+int rl_batch_flush(struct rl_writer *w, struct rl_batch *batch)
 {
 	if (batch->buf.size && rl_pwrite_all(w->fd, batch->buf.data, batch->buf.size, batch->offset))
 		return rl_fail_errno(w->err, w->plan->subject, "write", errno);
@@ -42,20 +28,15 @@ static int batch_flush(struct writer *w, struct batch *batch)
 	return 0;
 }
 
-static int batch_put(struct writer *w, struct batch *batch, uint64_t offset, const void *bytes, size_t size)
+int rl_batch_put(struct rl_writer *w, struct rl_batch *batch, uint64_t offset, const void *bytes, size_t size)
 {
 	if (offset != batch->offset + batch->buf.size || batch->buf.size + size > BATCH_SIZE) {
-		if (batch_flush(w, batch))
+		if (rl_batch_flush(w, batch))
 			return -1;
 		batch->offset = offset;
 	}
 	rl_buf_bytes(&batch->buf, bytes, size);
 	return 0;
-}
-
-static uint64_t block_offset(const struct writer *w, uint64_t block)
-{
-	return block * w->plan->options.block_size;
 }
 
 /* ---- inodes ---- */
@@ -75,8 +56,8 @@ static void set_time(int64_t seconds, uint32_t nanoseconds, __u32 *low, __u32 *e
 		*extra = (uint32_t)((seconds - (int32_t)seconds) >> 32 & 3) | nanoseconds << 2;
 }
 
-static void set_times(
-	const struct writer *w, struct ext2_inode_large *raw, int64_t seconds, uint32_t nanoseconds)
+void rl_set_times(
+	const struct rl_writer *w, struct ext2_inode_large *raw, int64_t seconds, uint32_t nanoseconds)
 {
 	bool large = w->plan->inode_size > EXT2_GOOD_OLD_INODE_SIZE;
 
@@ -89,7 +70,7 @@ static void set_times(
 	}
 }
 
-static void set_block_count(const struct writer *w, struct ext2_inode_large *raw, uint64_t blocks)
+void rl_set_block_count(const struct rl_writer *w, struct ext2_inode_large *raw, uint64_t blocks)
 {
 	uint64_t sectors = blocks * (w->plan->options.block_size / 512);
 
@@ -97,15 +78,14 @@ static void set_block_count(const struct writer *w, struct ext2_inode_large *raw
 	raw->osd2.linux2.l_i_blocks_hi = (uint16_t)(sectors >> 32);
 }
 
-static void set_size(struct ext2_inode_large *raw, uint64_t size)
+void rl_set_size(struct ext2_inode_large *raw, uint64_t size)
 {
 	raw->i_size = (uint32_t)size;
 	raw->i_size_high = (uint32_t)(size >> 32);
 }
 
-/* Writes an inode's extent tree or indirect blocks; returns how many, or -1. */
-static int64_t put_map(
-	struct writer *w, uint32_t number, const struct rl_plan_inode *pi, struct ext2_inode_large *raw)
+int64_t rl_put_map(
+	struct rl_writer *w, uint32_t number, const struct rl_plan_inode *pi, struct ext2_inode_large *raw)
 {
 	uint32_t block_size = w->plan->options.block_size;
 	struct rl_buf blocks = RL_BUF_NONE;
@@ -115,7 +95,7 @@ static int64_t put_map(
 	rl_map_build(w->plan, number, pi, (struct ext2_inode *)raw, &blocks, &where);
 	count = (int64_t)(blocks.size / block_size);
 	for (int64_t i = 0; i < count; i++) {
-		if (batch_put(w, &w->maps, block_offset(w, where[i]), blocks.data + i * block_size,
+		if (rl_batch_put(w, &w->maps, rl_block_offset(w, where[i]), blocks.data + i * block_size,
 			    block_size)) {
 			count = -1;
 			break;
@@ -135,19 +115,18 @@ static uint64_t count_data(const struct rl_plan *plan, const struct rl_plan_inod
 	return blocks;
 }
 
-/* Appends an inode to its table; they come in the order of their numbers. */
-static int put_inode(struct writer *w, uint32_t number, uint8_t *raw)
+int rl_put_inode(struct rl_writer *w, uint32_t number, uint8_t *raw)
 {
 	ext2_filsys fs = w->plan->fs;
 	uint32_t per_group = fs->super->s_inodes_per_group, group = (number - 1) / per_group;
-	uint64_t offset = block_offset(w, ext2fs_inode_table_loc(fs, group)) +
+	uint64_t offset = rl_block_offset(w, ext2fs_inode_table_loc(fs, group)) +
 			  (uint64_t)((number - 1) % per_group) * w->plan->inode_size;
 
 	ext2fs_inode_csum_set(fs, number, (struct ext2_inode_large *)raw);
-	return batch_put(w, &w->tables, offset, raw, w->plan->inode_size);
+	return rl_batch_put(w, &w->tables, offset, raw, w->plan->inode_size);
 }
 
-static int put_directory(struct writer *w, uint32_t index, struct ext2_inode_large *raw)
+static int put_directory(struct rl_writer *w, uint32_t index, struct ext2_inode_large *raw)
 {
 	const struct rl_plan_inode *pi = &w->plan->inodes[index];
 	struct rl_buf blocks = RL_BUF_NONE;
@@ -160,7 +139,7 @@ static int put_directory(struct writer *w, uint32_t index, struct ext2_inode_lar
 	for (uint32_t i = 0; !result && i < pi->extent_count; i++) {
 		const struct rl_extent *e = &w->plan->extents[pi->first_extent + i];
 
-		result = batch_put(w, &w->dirs, block_offset(w, e->block),
+		result = rl_batch_put(w, &w->dirs, rl_block_offset(w, e->block),
 			blocks.data + (size_t)e->logical * w->plan->options.block_size,
 			(size_t)e->count * w->plan->options.block_size);
 	}
@@ -177,13 +156,14 @@ static void set_device(struct ext2_inode_large *raw, uint32_t major, uint32_t mi
 		raw->i_block[1] = (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
-static int put_tree_inode(struct writer *w, uint32_t index)
+static int put_tree_inode(struct rl_writer *w, uint32_t index)
 {
 	struct rl_plan *plan = w->plan;
 	const struct rl_plan_inode *pi = &plan->inodes[index];
 	const struct rl_inode *inode = pi->inode;
 	uint32_t number = rl_plan_number(index);
-	uint8_t bytes[256] = {0};
+	uint8_t bytes[256] = {0}, value[RL_INLINE_MAX];
+	uint32_t value_size = 0;
 	struct ext2_inode_large *raw = (struct ext2_inode_large *)bytes;
 	uint64_t blocks = count_data(plan, pi);
 	int64_t map = 0;
@@ -194,28 +174,35 @@ static int put_tree_inode(struct writer *w, uint32_t index)
 	raw->i_gid = (uint16_t)inode->gid;
 	raw->osd2.linux2.l_i_gid_high = (uint16_t)(inode->gid >> 16);
 	raw->i_links_count = (uint16_t)inode->link_count;
-	set_times(w, raw, inode->mtime, inode->mtime_nsec);
+	rl_set_times(w, raw, inode->mtime, inode->mtime_nsec);
 	if (rl_is_dir(inode)) {
 		uint64_t links = (uint64_t)inode->dir->dir_count + 2;
 
 		/* dir_nlink: 1 stands for more than can be counted. */
 		raw->i_links_count = links > 65000 ? 1 : (uint16_t)links;
-		set_size(raw, block_offset(w, pi->dir_blocks));
+		if (!pi->is_inline)
+			rl_set_size(raw, rl_block_offset(w, pi->dir_blocks));
 		w->dirs_of_group[(number - 1) / plan->fs->super->s_inodes_per_group]++;
-		if (put_directory(w, index, raw))
+		if (!pi->is_inline && put_directory(w, index, raw))
 			return -1;
 	} else if (S_ISREG(inode->mode) || S_ISLNK(inode->mode)) {
-		set_size(raw, inode->size);
+		rl_set_size(raw, inode->size);
 	} else if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
 		set_device(raw, inode->device.major, inode->device.minor);
 	}
-	if (rl_is_fast_symlink(inode))
+	if (pi->is_inline) {
+		if (rl_inline_build(plan, index, (uint8_t *)raw->i_block, value, &value_size, w->err))
+			return -1;
+		raw->i_flags |= EXT4_INLINE_DATA_FL;
+		if (rl_is_dir(inode))
+			rl_set_size(raw, sizeof(raw->i_block) + value_size);
+	} else if (rl_is_fast_symlink(inode))
 		memcpy(raw->i_block, inode->target, (size_t)inode->size);
 	else if (rl_is_dir(inode) || S_ISREG(inode->mode) || S_ISLNK(inode->mode))
-		map = put_map(w, number, pi, raw);
+		map = rl_put_map(w, number, pi, raw);
 	if (map < 0)
 		return -1;
-	blocks += (uint64_t)map;
+	blocks += (uint64_t)map + rl_xattr_value_blocks(plan, inode);
 	if (pi->xattr_block != UINT32_MAX) {
 		uint64_t block = plan->xattr_blocks[pi->xattr_block].block;
 
@@ -224,129 +211,26 @@ static int put_tree_inode(struct writer *w, uint32_t index)
 		blocks++;
 	}
 	if (plan->inode_size > sizeof(*raw))
-		rl_xattr_inode(plan, inode, bytes + sizeof(*raw), plan->inode_size - sizeof(*raw));
-	set_block_count(w, raw, blocks);
-	return put_inode(w, number, bytes);
+		rl_xattr_inode(plan, inode, pi->is_inline ? value : NULL, value_size, bytes + sizeof(*raw),
+			plan->inode_size - sizeof(*raw));
+	rl_set_block_count(w, raw, blocks);
+	return rl_put_inode(w, number, bytes);
 }
 
-/* ---- the reserved inodes: 7, which holds the blocks to grow into, and 8, the journal ---- */
-
-static void start_reserved(const struct writer *w, struct ext2_inode_large *raw, uint64_t size)
-{
-	raw->i_mode = S_IFREG | 0600;
-	raw->i_links_count = 1;
-	set_times(w, raw, w->plan->time, 0);
-	set_size(raw, size);
-}
-
-/*
- * The resize inode: a double indirect block whose entries are the reserved descriptor blocks of group
- * 0, each of which lists its copies in the groups that have a superblock (kernel: fs/ext4/resize.c,
- * verify_reserved_gdb()).
- */
-static int put_resize_inode(struct writer *w, struct ext2_inode_large *raw)
-{
-	ext2_filsys fs = w->plan->fs;
-	const struct ext2_super_block *s = fs->super;
-	uint32_t block_size = w->plan->options.block_size, per_block = block_size / 4;
-	uint64_t n = per_block, first = s->s_first_data_block + 1 + fs->desc_blocks, blocks = 1;
-	uint8_t *top = rl_calloc(2, block_size), *list = top + block_size;
-	int result = 0;
-
-	start_reserved(w, raw, (n * n + n + EXT2_NDIR_BLOCKS) * block_size);
-	raw->i_block[EXT2_DIND_BLOCK] = (uint32_t)w->plan->resize_block;
-	for (uint32_t i = 0; !result && i < s->s_reserved_gdt_blocks; i++) {
-		uint32_t copies = 0;
-
-		memset(list, 0, block_size);
-		for (dgrp_t group = 1; group < fs->group_desc_count && copies < per_block; group++) {
-			if (ext2fs_bg_has_super(fs, group))
-				rl_put_le32(list + 4 * copies++,
-					(uint32_t)(first + i + (uint64_t)group * s->s_blocks_per_group));
-		}
-		rl_put_le32(top + 4 * ((fs->desc_blocks + i) % per_block), (uint32_t)(first + i));
-		blocks += 1 + copies;
-		result = batch_put(w, &w->maps, block_offset(w, first + i), list, block_size);
-	}
-	set_block_count(w, raw, blocks);
-	if (!result)
-		result = batch_put(w, &w->maps, block_offset(w, w->plan->resize_block), top, block_size);
-	free(top);
-	return result;
-}
-
-static int put_journal_inode(struct writer *w, struct ext2_inode_large *raw)
-{
-	struct rl_plan *plan = w->plan;
-	struct ext2_super_block *s = plan->fs->super;
-	struct ext2fs_journal_params params = {.num_journal_blocks = plan->journal_blocks};
-	int64_t map;
-	char *super = NULL;
-	errcode_t code;
-	int result;
-
-	start_reserved(w, raw, block_offset(w, plan->journal_blocks));
-	map = put_map(w, EXT2_JOURNAL_INO, &plan->journal, raw);
-	if (map < 0)
-		return -1;
-	set_block_count(w, raw, plan->journal_blocks + (uint64_t)map);
-	s->s_journal_inum = EXT2_JOURNAL_INO;
-	/* A copy for e2fsck, should the inode be lost. */
-	s->s_jnl_backup_type = EXT3_JNL_BACKUP_BLOCKS;
-	memcpy(s->s_jnl_blocks, raw->i_block, sizeof(raw->i_block));
-	s->s_jnl_blocks[15] = raw->i_size_high;
-	s->s_jnl_blocks[16] = raw->i_size;
-	code = ext2fs_create_journal_superblock2(plan->fs, &params, 0, &super);
-	if (code)
-		return rl_fail_ext(w->err, plan->subject, "make journal", code);
-	/* The log's first block; the others stay holes, which read as an empty log. */
-	result = batch_put(w, &w->maps, block_offset(w, plan->extents[plan->journal.first_extent].block),
-		super, plan->options.block_size);
-	ext2fs_free_mem(&super);
-	return result;
-}
-
-static int put_reserved_inode(struct writer *w, uint32_t number)
-{
-	uint8_t bytes[256] = {0};
-	struct ext2_inode_large *raw = (struct ext2_inode_large *)bytes;
-
-	if (number == EXT2_RESIZE_INO && w->plan->resize_block && put_resize_inode(w, raw))
-		return -1;
-	if (number == EXT2_JOURNAL_INO && w->plan->journal_blocks && put_journal_inode(w, raw))
-		return -1;
-	return put_inode(w, number, bytes);
-}
-
-static int put_inodes(struct writer *w)
+static int put_inodes(struct rl_writer *w)
 {
 	for (uint32_t number = 1; number < EXT2_GOOD_OLD_FIRST_INO; number++) {
-		if (number == EXT2_ROOT_INO ? put_tree_inode(w, 0) : put_reserved_inode(w, number))
+		if (number == EXT2_ROOT_INO ? put_tree_inode(w, 0) : rl_put_reserved_inode(w, number))
 			return -1;
 	}
 	for (uint32_t i = 1; i < w->plan->inode_count; i++)
 		if (put_tree_inode(w, i))
 			return -1;
-	return batch_flush(w, &w->tables) || batch_flush(w, &w->dirs) || batch_flush(w, &w->maps) ? -1 : 0;
-}
-
-static int put_xattr_blocks(struct writer *w)
-{
-	struct rl_plan *plan = w->plan;
-	uint8_t *block = rl_alloc(plan->options.block_size);
-	int result = 0;
-
-	for (size_t i = 0; !result && i < plan->xattr_block_count; i++) {
-		const struct rl_xattr_block *x = &plan->xattr_blocks[i];
-		struct ext2_ext_attr_header *header = (struct ext2_ext_attr_header *)block;
-
-		rl_xattr_block(plan, x->inode, block);
-		rl_put_le32(&header->h_refcount, x->count);
-		ext2fs_ext_attr_block_csum_set(plan->fs, 0, x->block, header);
-		result = batch_put(w, &w->maps, block_offset(w, x->block), block, plan->options.block_size);
-	}
-	free(block);
-	return result ? result : batch_flush(w, &w->maps);
+	if (rl_put_hidden_inodes(w))
+		return -1;
+	return rl_batch_flush(w, &w->tables) || rl_batch_flush(w, &w->dirs) || rl_batch_flush(w, &w->maps)
+		       ? -1
+		       : 0;
 }
 
 /* ---- counts, bitmaps, descriptors, superblocks ---- */
@@ -363,14 +247,12 @@ static void count_blocks(struct rl_plan *plan)
 			ext2fs_block_alloc_stats_range(fs, plan->free_runs[i].block, plan->taken[i], +1);
 }
 
-static void count_inodes(struct writer *w)
+static void count_inodes(struct rl_writer *w)
 {
 	ext2_filsys fs = w->plan->fs;
 	uint32_t per_group = fs->super->s_inodes_per_group;
-	uint32_t used = rl_plan_number(w->plan->inode_count - 1);
+	uint32_t used = rl_plan_last_number(w->plan);
 
-	if (used < EXT2_GOOD_OLD_FIRST_INO - 1)
-		used = EXT2_GOOD_OLD_FIRST_INO - 1;
 	for (uint32_t number = 1; number <= used; number++)
 		ext2fs_fast_mark_inode_bitmap2(fs->inode_map, number);
 	fs->super->s_free_inodes_count = fs->super->s_inodes_count - used;
@@ -392,7 +274,7 @@ static void count_inodes(struct writer *w)
 	}
 }
 
-static int put_counts(struct writer *w)
+static int put_counts(struct rl_writer *w)
 {
 	ext2_filsys fs = w->plan->fs;
 	errcode_t code;
@@ -408,7 +290,7 @@ static int put_counts(struct writer *w)
 
 int rl_ext_write(struct rl_plan *plan, int fd, struct rl_error *err)
 {
-	struct writer w = {.plan = plan, .fd = fd, .err = err};
+	struct rl_writer w = {.plan = plan, .fd = fd, .err = err};
 	int result = 0;
 
 	w.dirs_of_group = rl_calloc(plan->fs->group_desc_count, sizeof(*w.dirs_of_group));
@@ -420,7 +302,7 @@ int rl_ext_write(struct rl_plan *plan, int fd, struct rl_error *err)
 	if (!result)
 		result = put_inodes(&w);
 	if (!result)
-		result = put_xattr_blocks(&w);
+		result = rl_put_xattr_blocks(&w);
 	if (!result)
 		result = put_counts(&w);
 	rl_buf_free(&w.tables.buf);

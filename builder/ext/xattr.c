@@ -14,6 +14,8 @@
 #define HEADER_SIZE 32 /* struct ext2_ext_attr_header */
 #define END_SIZE    4 /* four zero bytes end the entries */
 
+#define INDEX_SYSTEM 7 /* EXT4_XATTR_INDEX_SYSTEM */
+
 static const struct {
 	uint8_t index;
 	bool whole; /* the name has no rest behind the prefix */
@@ -24,7 +26,7 @@ static const struct {
 	{3, true, "system.posix_acl_default"},
 	{4, false, "trusted."},
 	{6, false, "security."},
-	{7, false, "system."},
+	{INDEX_SYSTEM, false, "system."},
 };
 
 struct attr {
@@ -35,11 +37,14 @@ struct attr {
 	uint32_t size;
 	uint8_t *converted; /* owned value, or NULL */
 	bool in_inode;
+	bool apart; /* the value is in an inode of its own */
 };
 
 struct attrs {
 	struct attr *items;
 	size_t count, room;
+	uint32_t block; /* bytes that the block needs; 0: there is none */
+	uint32_t left; /* bytes that are free behind the inode's fields */
 };
 
 static uint32_t round4(uint32_t n)
@@ -49,7 +54,7 @@ static uint32_t round4(uint32_t n)
 
 static uint32_t attr_size(const struct attr *a)
 {
-	return ENTRY_SIZE + round4(a->name_size) + round4(a->size);
+	return ENTRY_SIZE + round4(a->name_size) + (a->apart ? 0 : round4(a->size));
 }
 
 /*
@@ -133,14 +138,32 @@ static uint32_t inode_room(const struct rl_plan *plan)
 	return plan->inode_size > used ? plan->inode_size - used : 0;
 }
 
-/* Collects, sorts, and decides which are in the inode. *block is what the block needs, 0 for no block. */
-static int collect(const struct rl_plan *plan, const struct rl_inode *inode, struct attrs *attrs,
-	uint32_t *block, struct rl_error *err)
+/* Moves the largest values out of the block until the rest fits. */
+static void move_apart(const struct rl_plan *plan, struct attrs *attrs)
+{
+	while (attrs->block > plan->options.block_size) {
+		struct attr *largest = NULL;
+
+		for (size_t i = 0; i < attrs->count; i++) {
+			struct attr *a = &attrs->items[i];
+
+			if (!a->in_inode && !a->apart && a->size && (!largest || a->size > largest->size))
+				largest = a;
+		}
+		if (!largest)
+			return;
+		largest->apart = true;
+		attrs->block -= round4(largest->size);
+	}
+}
+
+/* Collects, sorts, and decides where each is. */
+static int collect(
+	const struct rl_plan *plan, const struct rl_inode *inode, struct attrs *attrs, struct rl_error *err)
 {
 	uint32_t left = inode_room(plan);
 
 	*attrs = (struct attrs){.items = NULL};
-	*block = 0;
 	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next)
 		if (add_attr(attrs, x, err))
 			return -1;
@@ -154,33 +177,81 @@ static int collect(const struct rl_plan *plan, const struct rl_inode *inode, str
 		if (size <= left)
 			left -= size;
 		else
-			*block += size + (*block ? 0 : HEADER_SIZE + END_SIZE);
+			attrs->block += size + (attrs->block ? 0 : HEADER_SIZE + END_SIZE);
 	}
+	attrs->left = left;
+	if (rl_plan_has(plan, 1, EXT4_FEATURE_INCOMPAT_EA_INODE))
+		move_apart(plan, attrs);
 	return 0;
 }
 
-int rl_xattr_plan(const struct rl_plan *plan, const struct rl_inode *inode, bool *block, struct rl_error *err)
+int rl_xattr_plan(
+	struct rl_plan *plan, const struct rl_inode *inode, bool *block, uint32_t *left, struct rl_error *err)
 {
 	struct attrs attrs;
-	uint32_t size;
-	int result = collect(plan, inode, &attrs, &size, err);
+	int result = collect(plan, inode, &attrs, err);
 
-	*block = size > 0;
-	if (!result && attrs.count && !(plan->options.features[0] & EXT2_FEATURE_COMPAT_EXT_ATTR))
+	*block = attrs.block > 0;
+	*left = attrs.left;
+	if (!result && attrs.count && !rl_plan_has(plan, 0, EXT2_FEATURE_COMPAT_EXT_ATTR))
 		result = rl_fail(err, attrs.items[0].name, "store xattr", "it needs the feature ext_attr");
-	if (!result && size > plan->options.block_size)
+	if (!result && attrs.block > plan->options.block_size)
 		result = rl_fail(err, plan->subject, "plan",
-			"extended attributes of %u bytes do not fit into one block", size);
+			"extended attributes of %u bytes do not fit into one block%s", attrs.block,
+			rl_plan_has(plan, 1, EXT4_FEATURE_INCOMPAT_EA_INODE) ? ""
+									     : ": use the feature ea_inode");
+	for (size_t i = 0; !result && i < attrs.count; i++)
+		if (attrs.items[i].apart)
+			rl_ea_inode_add(plan, attrs.items[i].value, attrs.items[i].size);
 	attrs_free(&attrs);
 	return result;
+}
+
+void rl_xattr_count_values(struct rl_plan *plan, const struct rl_inode *inode)
+{
+	struct attrs attrs;
+
+	if (!collect(plan, inode, &attrs, NULL))
+		for (size_t i = 0; i < attrs.count; i++)
+			if (attrs.items[i].apart)
+				plan->ea_inodes[rl_ea_inode_find(
+							plan, attrs.items[i].value, attrs.items[i].size)]
+					.count++;
+	attrs_free(&attrs);
+}
+
+uint64_t rl_xattr_value_blocks(const struct rl_plan *plan, const struct rl_inode *inode)
+{
+	struct attrs attrs;
+	uint64_t blocks = 0;
+
+	if (!plan->ea_inode_count || !inode->xattrs)
+		return 0;
+	if (!collect(plan, inode, &attrs, NULL))
+		for (size_t i = 0; i < attrs.count; i++)
+			if (attrs.items[i].apart)
+				blocks += rl_blocks_of(plan->options.block_size, attrs.items[i].size);
+	attrs_free(&attrs);
+	return blocks;
+}
+
+/* The entry refers to an inode; its hash goes on with that of the value (kernel: ext4_xattr_hash_entry()). */
+static void put_reference(const struct rl_plan *plan, const struct attr *a, struct ext2_ext_attr_entry *entry)
+{
+	uint32_t hash, seed = plan->fs ? plan->fs->csum_seed : 0;
+
+	rl_put_le32(&entry->e_value_inum, rl_plan_ea_number(plan, rl_ea_inode_find(plan, a->value, a->size)));
+	hash = ext2fs_ext_attr_hash_entry(entry, NULL);
+	hash = hash << 16 ^ hash >> 16 ^ ext2fs_crc32c_le(seed, a->value, a->size);
+	rl_put_le32(&entry->e_hash, hash);
 }
 
 /*
  * Puts the entries at `at` and their values at the end of the space; offsets count from `base`.
  * Entries in a block carry a hash, those in an inode do not.
  */
-static uint8_t *put_attrs(
-	const struct attrs *attrs, bool in_inode, uint8_t *at, const uint8_t *base, uint8_t *end, bool hashes)
+static uint8_t *put_attrs(const struct rl_plan *plan, const struct attrs *attrs, bool in_inode, uint8_t *at,
+	const uint8_t *base, uint8_t *end)
 {
 	for (size_t i = 0; i < attrs->count; i++) {
 		const struct attr *a = &attrs->items[i];
@@ -188,37 +259,48 @@ static uint8_t *put_attrs(
 
 		if (a->in_inode != in_inode)
 			continue;
-		end -= round4(a->size);
-		if (a->size)
-			memcpy(end, a->value, a->size);
 		entry->e_name_len = (uint8_t)a->name_size;
 		entry->e_name_index = a->index;
-		rl_put_le16(&entry->e_value_offs, a->size ? (uint16_t)(end - base) : 0);
 		rl_put_le32(&entry->e_value_size, a->size);
 		memcpy(at + ENTRY_SIZE, a->name, a->name_size);
-		if (hashes)
+		if (a->apart) {
+			put_reference(plan, a, entry);
+		} else if (a->size) {
+			end -= round4(a->size);
+			memcpy(end, a->value, a->size);
+			rl_put_le16(&entry->e_value_offs, (uint16_t)(end - base));
+		}
+		if (!in_inode && !a->apart)
 			rl_put_le32(&entry->e_hash, ext2fs_ext_attr_hash_entry(entry, end));
 		at += ENTRY_SIZE + round4(a->name_size);
 	}
 	return at;
 }
 
-void rl_xattr_inode(const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *space, size_t room)
+void rl_xattr_inode(const struct rl_plan *plan, const struct rl_inode *inode, const uint8_t *data,
+	uint32_t data_size, uint8_t *space, size_t room)
 {
 	struct attrs attrs;
-	uint32_t size;
+	bool any = false;
 
-	if (!inode->xattrs)
+	if ((!inode->xattrs && !data) || !inode_room(plan))
 		return;
-	if (!collect(plan, inode, &attrs, &size, NULL) && attrs.count && inode_room(plan)) {
-		bool any = false;
-
+	if (!collect(plan, inode, &attrs, NULL)) {
+		if (data) {
+			RL_GROW(attrs.items, attrs.count, attrs.room);
+			attrs.items[attrs.count++] = (struct attr){.index = INDEX_SYSTEM,
+				.name = "data",
+				.name_size = 4,
+				.value = data,
+				.size = data_size,
+				.in_inode = true};
+		}
 		for (size_t i = 0; i < attrs.count; i++)
 			any = any || attrs.items[i].in_inode;
-		if (any) {
-			rl_put_le32(space, EXT2_EXT_ATTR_MAGIC);
-			put_attrs(&attrs, true, space + 4, space + 4, space + room, false);
-		}
+	}
+	if (any) {
+		rl_put_le32(space, EXT2_EXT_ATTR_MAGIC);
+		put_attrs(plan, &attrs, true, space + 4, space + 4, space + room);
 	}
 	attrs_free(&attrs);
 }
@@ -227,14 +309,13 @@ void rl_xattr_block(const struct rl_plan *plan, const struct rl_inode *inode, ui
 {
 	struct ext2_ext_attr_header *header = (struct ext2_ext_attr_header *)block;
 	struct attrs attrs;
-	uint32_t size;
 
 	memset(block, 0, plan->options.block_size);
 	rl_put_le32(&header->h_magic, EXT2_EXT_ATTR_MAGIC);
 	rl_put_le32(&header->h_blocks, 1);
-	if (!collect(plan, inode, &attrs, &size, NULL)) {
+	if (!collect(plan, inode, &attrs, NULL)) {
 		uint8_t *end = put_attrs(
-			&attrs, false, block + HEADER_SIZE, block, block + plan->options.block_size, true);
+			plan, &attrs, false, block + HEADER_SIZE, block, block + plan->options.block_size);
 
 		ext2fs_ext_attr_block_rehash(header, (struct ext2_ext_attr_entry *)end);
 	}

@@ -11,6 +11,8 @@
 #include "ext/write.h"
 #include "tree/tree.h"
 
+#include <ext2fs/ext2_fs.h>
+#include <ext2fs/ext2fs.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
@@ -81,7 +83,7 @@ static int read_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 {
 	struct reading *r = context;
 
-	return pread(r->fd, r->bytes + offset, length, (off_t)place) == (ssize_t)length ? 0 : -1;
+	return length && pread(r->fd, r->bytes + offset, length, (off_t)place) == (ssize_t)length ? 0 : -1;
 }
 
 static void compare_content(struct rl_image *image, const struct rl_image_inode *found,
@@ -92,7 +94,7 @@ static void compare_content(struct rl_image *image, const struct rl_image_inode 
 	struct reading r = {.fd = open(IMAGE, O_RDONLY | O_CLOEXEC)};
 
 	assert_int_equal(found->size, inode->size);
-	if (!inode->map && wanted) {
+	if (!inode->map && wanted && inode->size) {
 		r.bytes = rl_calloc(1, inode->size + 1);
 		assert_int_equal(rl_image_runs(image, found, path, read_run, &r, &err), 0);
 		assert_memory_equal(r.bytes, wanted, inode->size);
@@ -101,8 +103,36 @@ static void compare_content(struct rl_image *image, const struct rl_image_inode 
 	close(r.fd);
 }
 
+/* libext2fs's own reader has the same attributes. */
+static void compare_xattrs(ext2_filsys fs, uint32_t number, const struct rl_inode *inode)
+{
+	struct ext2_xattr_handle *handle;
+	size_t count = 0, wanted = 0;
+	void *value, *data;
+	size_t size;
+
+	assert_int_equal(ext2fs_xattrs_open(fs, number, &handle), 0);
+	assert_int_equal(ext2fs_xattrs_read(handle), 0);
+	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next, wanted++) {
+		if (ext2fs_xattr_get(handle, x->name, &value, &size))
+			fail_msg("no %s in inode %u", x->name, number);
+		assert_int_equal(size, x->size);
+		assert_memory_equal(value, x->value, size);
+		ext2fs_free_mem(&value);
+	}
+	assert_int_equal(ext2fs_xattrs_count(handle, &count), 0);
+	if (!ext2fs_xattr_get(handle, "system.data", &data, &size)) {
+		count--;
+		ext2fs_free_mem(&data);
+	}
+	assert_int_equal(count, wanted);
+	ext2fs_xattrs_close(&handle);
+}
+
 struct comparing {
 	struct rl_image *image;
+	ext2_filsys fs;
+	bool small; /* inodes of 128 bytes have less of a time */
 	uint32_t count;
 };
 
@@ -121,8 +151,9 @@ static int compare_node(struct rl_node *node, void *context)
 	assert_int_equal(found.mode, inode->mode);
 	assert_int_equal(found.uid, inode->uid);
 	assert_int_equal(found.gid, inode->gid);
-	assert_int_equal(found.mtime, inode->mtime);
-	assert_int_equal(found.mtime_nsec, inode->mtime_nsec);
+	assert_int_equal(found.mtime, c->small && inode->mtime > INT32_MAX ? INT32_MAX : inode->mtime);
+	assert_int_equal(found.mtime_nsec, c->small ? 0 : inode->mtime_nsec);
+	compare_xattrs(c->fs, found.number, inode);
 	if (S_ISDIR(inode->mode)) {
 		assert_int_equal(
 			found.links, inode->dir->dir_count + 2 > 65000 ? 1 : inode->dir->dir_count + 2);
@@ -146,14 +177,16 @@ static int compare_node(struct rl_node *node, void *context)
 	return 0;
 }
 
-static void compare(struct rl_tree *tree)
+static void compare(struct rl_tree *tree, const struct rl_ext_options *options)
 {
-	struct comparing c = {.count = 0};
+	struct comparing c = {.small = options->inode_size == 128};
 	struct rl_error err = RL_ERROR_NONE;
 
 	if (rl_image_open(IMAGE, &c.image, &err))
 		fail_msg("%s: %s", err.subject, err.reason);
+	assert_int_equal(ext2fs_open(IMAGE, EXT2_FLAG_64BITS, 0, 0, unix_io_manager, &c.fs), 0);
 	rl_tree_walk(tree->root, compare_node, &c);
+	ext2fs_free(c.fs);
 	assert_true(c.count > 1);
 	rl_image_close(c.image);
 }
@@ -164,7 +197,7 @@ static void check_image(struct rl_tree *tree, const struct rl_ext_options *optio
 
 	make_image(tree, options, &sum);
 	judge(&sum);
-	compare(tree);
+	compare(tree, options);
 }
 
 static struct rl_ext_options options_of(const char *fs, uint32_t block_size, const char *features)
@@ -204,12 +237,29 @@ static void fill(struct rl_tree *tree, struct rl_node *node, size_t size, uint64
 static void add_xattrs(struct rl_tree *tree, struct rl_node *node, uint64_t *seed, uint32_t block_size)
 {
 	static const size_t sizes[] = {0, 1, 3, 4, 20, 40, 68, 72, 76, 80, 300};
+	/* Version 2; the owner, user 70000, group, mask and others. */
+	static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 2, 0, 4, 0, 0x70, 0x11, 1, 0, 4, 0,
+		4, 0, 0, 0, 0, 0, 16, 0, 4, 0, 0, 0, 0, 0, 32, 0, 4, 0, 0, 0, 0, 0};
 	static const char *const names[] = {
 		"user.a", "user.name", "trusted.t", "security.selinux", "user.other"};
 	struct rl_error err = RL_ERROR_NONE;
-	uint8_t value[4096];
+	static uint8_t value[65536];
 
+	if (block_size > 4096) { /* of an image with ea_inode: large values, and some that are the same */
+		size_t large = 5000 + unit_random(seed) % 60000;
+
+		memset(value, (int)(unit_random(seed) % 4), sizeof(value));
+		large = unit_random(seed) % 2 ? 20000 : large;
+		if (unit_random(seed) % 10 == 0)
+			assert_int_equal(
+				rl_tree_set_xattr(tree, node->inode, "user.large", value, large, &err), 0);
+		block_size -= 4096;
+	}
 	memset(value, (int)unit_random(seed), sizeof(value));
+	if (unit_random(seed) % 16 == 0 && !S_ISLNK(node->inode->mode))
+		assert_int_equal(rl_tree_set_xattr(tree, node->inode, "system.posix_acl_access", acl,
+					 sizeof(acl), &err),
+			0);
 	for (uint64_t i = 0, n = unit_random(seed) % 3; i < n; i++) {
 		size_t size = sizes[unit_random(seed) % RL_COUNT(sizes)];
 
@@ -238,12 +288,13 @@ static void random_name(char name[RL_NAME_MAX + 1], uint64_t *seed, unsigned i)
 	snprintf(name + size, RL_NAME_MAX + 1 - size, "%u", i);
 }
 
-static struct rl_tree *random_tree(uint64_t *seed, uint32_t block_size, unsigned count)
+static struct rl_tree *random_tree(uint64_t *seed, uint32_t attributes, unsigned count)
 {
 	struct rl_tree *tree = rl_tree_new();
 	struct rl_node **dirs = rl_calloc(count + 1, sizeof(*dirs)),
 		       **files = rl_calloc(count + 1, sizeof(*files));
 	struct rl_error err = RL_ERROR_NONE;
+	uint32_t block_size = attributes > 4096 ? attributes - 4096 : attributes;
 	size_t dir_count = 1, file_count = 0;
 
 	dirs[0] = tree->root;
@@ -257,8 +308,8 @@ static struct rl_tree *random_tree(uint64_t *seed, uint32_t block_size, unsigned
 		if (kind < 3) {
 			node = dirs[dir_count++] = add(tree, parent, name, S_IFDIR | mode);
 		} else if (kind < 10) {
-			static const size_t sizes[] = {
-				0, 1, 59, 60, 1023, 1024, 1025, 4095, 4096, 4097, 13000, 70000};
+			static const size_t sizes[] = {0, 1, 59, 60, 61, 100, 127, 128, 129, 1023, 1024, 1025,
+				4095, 4096, 4097, 13000, 70000};
 
 			node = files[file_count++] = add(tree, parent, name, S_IFREG | mode);
 			fill(tree, node, sizes[unit_random(seed) % RL_COUNT(sizes)], seed);
@@ -291,7 +342,7 @@ static struct rl_tree *random_tree(uint64_t *seed, uint32_t block_size, unsigned
 		/* From 1901 to 2310, behind which e2fsck takes times for mistakes. */
 		node->inode->mtime = (int64_t)(unit_random(seed) % 12877500000) - 2147483648;
 		node->inode->mtime_nsec = (uint32_t)(unit_random(seed) % 1000000000);
-		add_xattrs(tree, node, seed, block_size);
+		add_xattrs(tree, node, seed, attributes);
 	}
 	free(dirs);
 	free(files);
@@ -305,16 +356,24 @@ static void random_trees(void **state)
 	static const char *const features[] = {NULL, "^has_journal", "^resize_inode", "^dir_index",
 		"^sparse_super,^resize_inode", "uninit_bg,^metadata_csum", "metadata_csum_seed,metadata_csum",
 		"^resize_inode,meta_bg", "^filetype", "^flex_bg", "^64bit", "^extent,^64bit",
-		"^metadata_csum", "large_dir"};
+		"^metadata_csum", "large_dir", "inline_data", "orphan_file", "ea_inode", "128",
+		"inline_data,ea_inode,orphan_file,^metadata_csum", "inline_data,^dir_index,^filetype"};
 	static const char *const types[] = {"ext2", "ext3", "ext4"};
 	uint64_t seed = 20261125;
 
 	(void)state;
 	for (unsigned i = 0; i < 3 * 3 * RL_COUNT(features); i++) {
 		uint32_t block_size = 1024u << (i / 3 % 3);
-		struct rl_ext_options options = options_of(types[i % 3], block_size, features[i / 9]);
-		struct rl_tree *tree =
-			random_tree(&seed, block_size, 1 + (unsigned)(unit_random(&seed) % 400));
+		const char *list = features[i / 9];
+		bool small = list && !strcmp(list, "128"), large = list && strstr(list, "ea_inode");
+		/* Without a journal there is no orphan file. */
+		bool refused = i % 3 == 0 && list && strstr(list, "orphan_file");
+		struct rl_ext_options options =
+			options_of(types[refused ? 2 : i % 3], block_size, small ? NULL : list);
+		struct rl_tree *tree = random_tree(&seed, large ? block_size + 4096 : block_size,
+			1 + (unsigned)(unit_random(&seed) % 400));
+
+		options.inode_size = small ? 128 : 256;
 
 		if (i % 4 == 1)
 			options.free = 8 << 20;
@@ -537,6 +596,14 @@ static void bad_options(void **state)
 	assert_true(unit_error_has(&err, "does not support"));
 	assert_int_equal(rl_ext_options_features(&options, "nonsense", &err), -1);
 	assert_true(unit_error_has(&err, "not a list"));
+	options.inode_size = 128;
+	assert_int_equal(rl_ext_options_features(&options, "inline_data", &err), 0);
+	assert_int_equal(rl_ext_options_check(&options, "x", &err), -1);
+	assert_true(unit_error_has(&err, "256"));
+	rl_ext_options_init(&options, "ext2", &err);
+	assert_int_equal(rl_ext_options_features(&options, "orphan_file", &err), 0);
+	assert_int_equal(rl_ext_options_check(&options, "x", &err), -1);
+	assert_true(unit_error_has(&err, "has_journal"));
 	assert_int_equal(rl_ext_options_uuid(&options, "1234", &err), -1);
 	rl_error_clear(&err);
 	assert_int_equal(rl_ext_options_uuid(&options, "01234567-89ab-CDEF-0123-456789abcdef", &err), 0);
@@ -545,18 +612,54 @@ static void bad_options(void **state)
 	rl_error_clear(&err);
 }
 
-/* The reader on damaged images: it ends, with an error or without, and reads nothing that is not there. */
-static void damaged_images(void **state)
+/* One value for all who have it, in an inode of its own. */
+static void large_xattrs_are_shared(void **state)
 {
-	struct rl_ext_options options = options_of("ext4", 1024, "^metadata_csum");
+	struct rl_ext_options options = options_of("ext4", 1024, "ea_inode");
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_tree *tree = rl_tree_new();
+	struct rl_plan *plan = NULL;
+	struct rl_plan_summary sum;
+	static uint8_t value[50000];
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++) {
+		struct rl_node *node;
+
+		snprintf(name, sizeof(name), "f%u", i);
+		node = add(tree, tree->root, name, S_IFREG | 0644);
+		value[0] = (uint8_t)(i % 3 == 0);
+		assert_int_equal(
+			rl_tree_set_xattr(tree, node->inode, "user.large", value, sizeof(value), &err), 0);
+	}
+	make_image(tree, &options, &sum);
+	judge(&sum);
+	compare(tree, &options);
+	assert_int_equal(sum.xattrs, 1 + 2 + 2 * 49); /* 1000 and 2000 entries in blocks, two values */
+	options = options_of("ext4", 1024, NULL);
+	assert_int_equal(rl_plan_make(tree, &options, IMAGE, &plan, &err), -1);
+	assert_true(unit_error_has(&err, "ea_inode"));
+	rl_tree_free(tree);
+}
+
+/* The reader on damaged images: it ends, with an error or without, and reads nothing that is not there. */
+static int visit_entry(const struct rl_image_entry *entry, void *context)
+{
+	*(size_t *)context += entry->size;
+	return 0;
+}
+
+static void damage(const char *features)
+{
+	struct rl_ext_options options = options_of("ext4", 1024, features);
 	struct rl_plan_summary sum;
 	uint64_t seed = 99;
 	struct rl_tree *tree = random_tree(&seed, 1024, 200);
 	char *bytes;
 	size_t size;
-	int fd;
+	int fd, null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-	(void)state;
 	make_image(tree, &options, &sum);
 	size = sum.size;
 	bytes = rl_alloc(size);
@@ -573,12 +676,15 @@ static void damaged_images(void **state)
 		if (!rl_image_open(IMAGE, &image, &err)) {
 			for (uint32_t number = 1; number < 220; number++) {
 				struct rl_image_inode inode;
-				struct reading r = {.fd = -1};
+				size_t names = 0;
 
 				rl_error_clear(&err);
 				if (rl_image_inode(image, number, &inode, &err))
 					continue;
-				rl_image_runs(image, &inode, "x", read_run, &r, &err);
+				if (S_ISDIR(inode.mode))
+					rl_image_list(image, &inode, "x", visit_entry, &names, &err);
+				else if (inode.size < 1 << 20)
+					rl_image_copy(image, &inode, "x", null, &err);
 			}
 		}
 		rl_error_clear(&err);
@@ -586,8 +692,16 @@ static void damaged_images(void **state)
 		assert_int_equal(pwrite(fd, bytes + at, 1, (off_t)at), 1);
 	}
 	close(fd);
+	close(null);
 	free(bytes);
 	rl_tree_free(tree);
+}
+
+static void damaged_images(void **state)
+{
+	(void)state;
+	damage("^metadata_csum");
+	damage("^metadata_csum,inline_data");
 }
 
 int main(void)
@@ -601,6 +715,7 @@ int main(void)
 		UNIT_IN_FOLDER(too_small_says_how_much),
 		UNIT_IN_FOLDER(same_bytes_again),
 		UNIT_IN_FOLDER(xattr_blocks_are_shared),
+		UNIT_IN_FOLDER(large_xattrs_are_shared),
 		UNIT_IN_FOLDER(bad_options),
 		UNIT_IN_FOLDER(damaged_images),
 	};

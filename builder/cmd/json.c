@@ -1,0 +1,37 @@
+#include "cmd/json.h"
+
+#include "base/buf.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+json_t *rl_json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	struct rl_buf escaped = RL_BUF_NONE;
+
+	if (value)
+		return value;
+	rl_text_escape(&escaped, text, strlen(text));
+	value = json_stringn(escaped.data, escaped.size);
+	rl_buf_free(&escaped);
+	return value;
+}
+
+static void print(json_t *value, size_t flags)
+{
+	json_dumpf(value, stdout, flags);
+	putchar('\n');
+	json_decref(value);
+}
+
+void rl_json_print(json_t *value)
+{
+	print(value, JSON_INDENT(2));
+}
+
+void rl_json_print_line(json_t *value)
+{
+	print(value, JSON_COMPACT);
+}

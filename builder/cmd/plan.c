@@ -1,0 +1,103 @@
+#include "cmd/plan.h"
+
+#include "cmd/json.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGEST_COUNT 10
+
+void rl_print_plan(const struct rl_plan *plan)
+{
+	struct rl_plan_summary s;
+	struct rl_subtree largest[LARGEST_COUNT];
+	size_t count = rl_plan_largest(plan, largest, LARGEST_COUNT);
+	char size[16];
+
+	rl_plan_summarise(plan, &s);
+
+	const struct {
+		const char *what, *why;
+		uint64_t blocks;
+	} rows[] = {
+		{"data", "of files and long symlinks", s.data},
+		{"directories", "names, and the indexes of large directories", s.directories},
+		{"maps", "extent trees and indirect blocks", s.maps},
+		{"xattrs", "that do not fit into their inodes", s.xattrs},
+		{"orphan file", "feature orphan_file", s.orphans},
+		{"journal", "as large as mke2fs makes it", s.journal},
+		{"tables", "inodes, bitmaps, descriptors and room for more", s.tables},
+		{"free", "", s.free_blocks},
+		{"all", "", s.blocks},
+	};
+
+	for (size_t i = 0; i < RL_COUNT(rows); i++)
+		if (rows[i].blocks)
+			printf("%-12s %9" PRIu64 " blocks %8s %5.1f %%  %s\n", rows[i].what, rows[i].blocks,
+				rl_format_size(size, rows[i].blocks * s.block_size),
+				100.0 * (double)rows[i].blocks / (double)s.blocks, rows[i].why);
+	printf("%" PRIu64 " bytes, %u groups, %u inodes (%u used, %u free), %" PRIu64
+	       " bytes of slack in last blocks\n",
+		s.size, s.groups, s.inodes, s.inodes - s.free_inodes, s.free_inodes, s.slack);
+	if (count)
+		printf("\nlargest subtrees\n");
+	for (size_t i = 0; i < count; i++) {
+		struct rl_buf path = RL_BUF_NONE;
+
+		rl_text_escape(&path, largest[i].path, strlen(largest[i].path));
+		printf("%8s %8u inodes  %.*s\n", rl_format_size(size, largest[i].blocks * s.block_size),
+			largest[i].inodes, (int)path.size, path.data);
+		rl_buf_free(&path);
+		free(largest[i].path);
+	}
+}
+
+void rl_print_plan_json(const struct rl_plan *plan)
+{
+	struct rl_plan_summary s;
+	struct rl_subtree largest[LARGEST_COUNT];
+	size_t count = rl_plan_largest(plan, largest, LARGEST_COUNT);
+	json_t *object = json_object(), *subtrees = json_array();
+
+	rl_plan_summarise(plan, &s);
+
+	const struct {
+		const char *key;
+		uint64_t value;
+	} fields[] = {
+		{"size", s.size},
+		{"block_size", s.block_size},
+		{"blocks", s.blocks},
+		{"free_blocks", s.free_blocks},
+		{"groups", s.groups},
+		{"inodes", s.inodes},
+		{"free_inodes", s.free_inodes},
+		{"data_blocks", s.data},
+		{"directory_blocks", s.directories},
+		{"map_blocks", s.maps},
+		{"xattr_blocks", s.xattrs},
+		{"orphan_blocks", s.orphans},
+		{"journal_blocks", s.journal},
+		{"table_blocks", s.tables},
+		{"slack_bytes", s.slack},
+		{"directories", s.directory_count},
+	};
+
+	for (size_t i = 0; i < RL_COUNT(fields); i++)
+		json_object_set_new(object, fields[i].key, json_integer((json_int_t)fields[i].value));
+	for (size_t i = 0; i < count; i++) {
+		json_array_append_new(
+			subtrees, json_pack("{s:o,s:I,s:I}", "path", rl_json_text(largest[i].path), "bytes",
+					  (json_int_t)(largest[i].blocks * s.block_size), "inodes",
+					  (json_int_t)largest[i].inodes));
+		free(largest[i].path);
+	}
+	json_object_set_new(object, "largest_subtrees", subtrees);
+	rl_json_print(object);
+}
