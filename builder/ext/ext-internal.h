@@ -152,6 +152,10 @@ static inline bool rl_plan_has(const struct rl_plan *plan, int word, uint32_t fe
 	return plan->options.features[word] & feature;
 }
 
+/* An error about an inode, which is named by its first path. Returns -1. */
+int rl_plan_fail(const struct rl_plan *plan, const struct rl_inode *inode, struct rl_error *err,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* ---- number.c ---- */
 
 /*

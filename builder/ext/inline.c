@@ -66,7 +66,8 @@ bool rl_inline_fits(const struct rl_plan *plan, uint32_t index, uint32_t left)
 		left = RL_INLINE_MAX;
 	if (S_ISREG(inode->mode))
 		return inode->size && !inode->map && inode->size <= BLOCK_SIZE + (left & ~3u);
-	return rl_is_dir(inode) && !rl_is_lost_found(plan, index) &&
+	/* The kernel takes a root without blocks for a broken one. */
+	return rl_is_dir(inode) && index > 0 && !rl_is_lost_found(plan, index) &&
 	       build_dir(plan, index, block, value, left & ~3u, &size);
 }
 

@@ -4,12 +4,41 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LINK_MAX_EXT4      65000 /* EXT4_LINK_MAX */
 #define BYTES_PER_INODE    16384 /* mke2fs.conf: inode_ratio */
 #define KERNEL_RESERVE_MAX 4096 /* ext4_calculate_resv_clusters(): 2 %, at most so many */
+
+static int find_inode(struct rl_node *node, void *context)
+{
+	const struct rl_node **found = context;
+
+	if (node->inode != (*found)->inode)
+		return 0;
+	*found = node;
+	return 1;
+}
+
+int rl_plan_fail(const struct rl_plan *plan, const struct rl_inode *inode, struct rl_error *err,
+	const char *format, ...)
+{
+	const struct rl_node wanted = {.inode = (struct rl_inode *)(uintptr_t)inode}, *found = &wanted;
+	char *path, *reason;
+	va_list ap;
+
+	rl_tree_walk(plan->tree->root, find_inode, &found);
+	path = rl_node_path(found);
+	va_start(ap, format);
+	reason = rl_vprintf(format, ap);
+	va_end(ap);
+	rl_fail(err, path, "plan", "%s", reason);
+	free(reason);
+	free(path);
+	return -1;
+}
 
 static int check_inode(struct rl_node *node, void *context)
 {
@@ -24,7 +53,6 @@ static int check_inode(struct rl_node *node, void *context)
 			: (12 + per_block + per_block * per_block + per_block * per_block * per_block) *
 				  block_size;
 	const char *reason = NULL;
-	char *path;
 
 	if (!plan->has_extents && most > (uint64_t)512 * (UINT32_MAX - 65536))
 		most = (uint64_t)512 * (UINT32_MAX - 65536); /* i_blocks counts sectors in 32 bits */
@@ -37,12 +65,7 @@ static int check_inode(struct rl_node *node, void *context)
 	else if (rl_is_dir(inode) && inode->dir->dir_count + 2 > LINK_MAX_EXT4 &&
 		 !(plan->options.features[2] & EXT4_FEATURE_RO_COMPAT_DIR_NLINK))
 		reason = "more than 64998 subdirectories need the feature dir_nlink";
-	if (!reason)
-		return 0;
-	path = rl_node_path(node);
-	rl_fail(err, path, "plan", "%s", reason);
-	free(path);
-	return -1;
+	return reason ? rl_plan_fail(plan, inode, err, "%s", reason) : 0;
 }
 
 static int newest_time(struct rl_node *node, void *context)

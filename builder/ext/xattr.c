@@ -103,7 +103,8 @@ static void attrs_free(struct attrs *attrs)
 	free(attrs->items);
 }
 
-static int add_attr(struct attrs *attrs, const struct rl_xattr *x, struct rl_error *err)
+/* NULL, or why it cannot be stored. */
+static const char *add_attr(struct attrs *attrs, const struct rl_xattr *x)
 {
 	struct attr a = {.value = x->value, .size = x->size};
 
@@ -117,17 +118,17 @@ static int add_attr(struct attrs *attrs, const struct rl_xattr *x, struct rl_err
 		a.name_size = (uint32_t)strlen(a.name);
 	}
 	if (!a.index)
-		return rl_fail(err, x->name, "store xattr", "ext4 has no such namespace");
+		return "ext4 has no such namespace";
 	if (a.name_size > 255)
-		return rl_fail(err, x->name, "store xattr", "its name is longer than 255 bytes");
+		return "its name is longer than 255 bytes";
 	if (a.index == 2 || a.index == 3) {
 		a.value = a.converted = convert_acl(x->value, x->size, &a.size);
 		if (!a.converted)
-			return rl_fail(err, x->name, "store xattr", "it is not a POSIX ACL of version 2");
+			return "it is not a POSIX ACL of version 2";
 	}
 	RL_GROW(attrs->items, attrs->count, attrs->room);
 	attrs->items[attrs->count++] = a;
-	return 0;
+	return NULL;
 }
 
 /* The room for attributes in the inode itself, the 4-byte magic taken off. */
@@ -162,11 +163,12 @@ static int collect(
 	const struct rl_plan *plan, const struct rl_inode *inode, struct attrs *attrs, struct rl_error *err)
 {
 	uint32_t left = inode_room(plan);
+	const char *reason;
 
 	*attrs = (struct attrs){.items = NULL};
 	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next)
-		if (add_attr(attrs, x, err))
-			return -1;
+		if ((reason = add_attr(attrs, x)))
+			return rl_plan_fail(plan, inode, err, "attribute %s: %s", x->name, reason);
 	if (attrs->count)
 		qsort(attrs->items, attrs->count, sizeof(*attrs->items), by_disk_order);
 	left = left > END_SIZE ? left - END_SIZE : 0;
@@ -194,9 +196,9 @@ int rl_xattr_plan(
 	*block = attrs.block > 0;
 	*left = attrs.left;
 	if (!result && attrs.count && !rl_plan_has(plan, 0, EXT2_FEATURE_COMPAT_EXT_ATTR))
-		result = rl_fail(err, attrs.items[0].name, "store xattr", "it needs the feature ext_attr");
+		result = rl_plan_fail(plan, inode, err, "its attributes need the feature ext_attr");
 	if (!result && attrs.block > plan->options.block_size)
-		result = rl_fail(err, plan->subject, "plan",
+		result = rl_plan_fail(plan, inode, err,
 			"extended attributes of %u bytes do not fit into one block%s", attrs.block,
 			rl_plan_has(plan, 1, EXT4_FEATURE_INCOMPAT_EA_INODE) ? ""
 									     : ": use the feature ea_inode");
