@@ -10,12 +10,14 @@
 #include "base/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE  ((size_t)1024 * 1024)
+#define BUFFER_SIZE  ((size_t)256 * 1024) /* stays in a processor's own cache between read and write */
+#define SYNC_SIZE    ((uint64_t)8 * 1024 * 1024)
 #define PIECES_MAX   512
 #define THREADS_MAX  8
 #define THREAD_WORTH ((uint64_t)2 * 1024 * 1024) /* bytes that are worth a further thread */
@@ -34,6 +36,7 @@ struct copy {
 	pthread_mutex_t lock; /* for all below */
 	uint32_t index, extent, used; /* how far the pieces have been handed out */
 	uint64_t done_blocks, total_blocks;
+	uint64_t synced; /* bytes of the image whose way to the disk has been started */
 	bool stop;
 	uint32_t failed_index;
 	struct rl_error failure;
@@ -56,15 +59,38 @@ static bool has_data(const struct rl_inode *inode)
 	return S_ISREG(inode->mode) || S_ISLNK(inode->mode);
 }
 
-/* The next pieces, together at most a buffer's size. 0: all are handed out, or something failed. */
-static size_t next_pieces(struct copy *copy, struct piece *pieces)
+/* What a worker is to do next. */
+struct job {
+	struct piece pieces[PIECES_MAX];
+	size_t count; /* 0: all are handed out, or something failed */
+	uint64_t sync_offset, sync_size; /* bytes of the image to start writing to the disk */
+};
+
+/*
+ * What lies well behind the pieces that are handed out now is most likely in the page cache by now: its
+ * way to the disk is started, so that the sync in the end has less to wait for.
+ */
+static void plan_sync(struct copy *copy, struct job *job)
+{
+	uint64_t offset = job->pieces[0].block * copy->plan->options.block_size;
+
+	job->sync_size = 0;
+	if (!job->count || offset < copy->synced + 2 * SYNC_SIZE)
+		return;
+	job->sync_offset = copy->synced;
+	job->sync_size = offset - SYNC_SIZE - copy->synced;
+	copy->synced += job->sync_size;
+}
+
+/* The next pieces, together at most a buffer's size. */
+static bool next_job(struct copy *copy, struct job *job)
 {
 	const struct rl_plan *plan = copy->plan;
 	uint32_t room = (uint32_t)(BUFFER_SIZE / plan->options.block_size);
-	size_t n = 0;
 
+	job->count = 0;
 	pthread_mutex_lock(&copy->lock);
-	while (!copy->stop && room && n < PIECES_MAX && copy->index < plan->inode_count) {
+	while (!copy->stop && room && job->count < PIECES_MAX && copy->index < plan->inode_count) {
 		const struct rl_plan_inode *pi = &plan->inodes[copy->index];
 		const struct rl_extent *e;
 		uint32_t count;
@@ -76,7 +102,7 @@ static size_t next_pieces(struct copy *copy, struct piece *pieces)
 		}
 		e = &plan->extents[pi->first_extent + copy->extent];
 		count = e->count - copy->used < room ? e->count - copy->used : room;
-		pieces[n++] =
+		job->pieces[job->count++] =
 			(struct piece){copy->index, e->logical + copy->used, e->block + copy->used, count};
 		room -= count;
 		copy->used += count;
@@ -86,8 +112,9 @@ static size_t next_pieces(struct copy *copy, struct piece *pieces)
 			copy->used = 0;
 		}
 	}
+	plan_sync(copy, job);
 	pthread_mutex_unlock(&copy->lock);
-	return n;
+	return job->count > 0;
 }
 
 static int flush(struct worker *w)
@@ -158,21 +185,25 @@ static int read_piece(struct worker *w, const struct piece *piece, uint8_t *at)
 	return 0;
 }
 
-static int copy_pieces(struct worker *w, const struct piece *pieces, size_t n, uint32_t *index)
+static int copy_pieces(struct worker *w, const struct job *job, uint32_t *index)
 {
 	uint32_t block_size = w->copy->plan->options.block_size;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t size = (size_t)pieces[i].count * block_size;
+	if (job->sync_size)
+		sync_file_range(
+			w->copy->fd, (off_t)job->sync_offset, (off_t)job->sync_size, SYNC_FILE_RANGE_WRITE);
+	for (size_t i = 0; i < job->count; i++) {
+		const struct piece *piece = &job->pieces[i];
+		size_t size = (size_t)piece->count * block_size;
 
-		*index = pieces[i].index;
+		*index = piece->index;
 		if (w->buffer_size + size > BUFFER_SIZE ||
-			pieces[i].block != w->buffer_block + w->buffer_size / block_size) {
+			piece->block != w->buffer_block + w->buffer_size / block_size) {
 			if (flush(w))
 				return -1;
-			w->buffer_block = pieces[i].block;
+			w->buffer_block = piece->block;
 		}
-		if (read_piece(w, &pieces[i], w->buffer + w->buffer_size))
+		if (read_piece(w, piece, w->buffer + w->buffer_size))
 			return -1;
 		w->buffer_size += size;
 	}
@@ -183,13 +214,12 @@ static void *work(void *argument)
 {
 	struct worker *w = argument;
 	struct copy *copy = w->copy;
-	struct piece pieces[PIECES_MAX];
+	struct job job;
 	uint32_t index = 0;
 	int result = 0;
-	size_t n;
 
-	while (!result && (n = next_pieces(copy, pieces))) {
-		result = copy_pieces(w, pieces, n, &index);
+	while (!result && next_job(copy, &job)) {
+		result = copy_pieces(w, &job, &index);
 		if (!result)
 			result = rl_check_interrupted(copy->plan->subject, "write", &w->err);
 		if (w->main)

@@ -1,0 +1,552 @@
+/*
+ * Listing a folder of the host into a tree. Several threads list a folder each: what they ask the system
+ * for is most of the time that it takes. What they have seen goes into the tree a batch at a time, under
+ * a lock. The tree is sorted later, so it does not matter who comes first.
+ */
+#include "source/directory.h"
+
+#include "source/source-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/signals.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define BATCH_MAX    64 /* entries */
+#define THREADS_MAX  8
+#define THREAD_WORTH 4 /* folders waiting that are worth a further thread */
+#define TARGET_MAX   4096 /* a symlink's target, with its end */
+#define NAMES_SIZE   1024 /* of xattrs: usually enough */
+
+/* A folder that is still to be listed. */
+struct pending {
+	const struct rl_folder *folder;
+	struct rl_node *node;
+};
+
+/* Hard links: host inode -> tree inode. Open addressing; empty where inode is NULL. */
+struct link_slot {
+	uint64_t device, number;
+	struct rl_inode *inode;
+};
+
+struct scan {
+	struct rl_tree *tree;
+	const struct rl_directory_options *options;
+	const struct rl_folder *top;
+	dev_t device;
+	struct stat output; /* st_ino 0: there is none */
+	bool excludes;
+
+	pthread_mutex_t lock; /* for all below, and the tree */
+	pthread_cond_t changed;
+	struct pending *pending;
+	size_t pending_count, pending_room;
+	size_t active; /* threads that are listing a folder, which may bring new ones */
+	bool stop;
+	struct link_slot *links;
+	size_t link_count, link_room;
+	struct rl_error *err; /* set once, with stop */
+};
+
+/* What one entry is like. Offsets are those of the batch's text. */
+struct seen {
+	size_t name, target, xattrs;
+	uint32_t xattr_count;
+	struct stat st;
+	struct rl_data_range *ranges;
+	size_t range_count;
+	bool has_holes;
+};
+
+struct worker {
+	struct scan *scan;
+	pthread_t thread;
+	bool own_cwd; /* its working folder is not that of the other threads */
+	bool inside; /* and is the one that is being listed */
+	int fd; /* of that */
+	const struct rl_folder *folder;
+	struct rl_node *at;
+	struct seen batch[BATCH_MAX];
+	size_t count;
+	struct rl_buf text;
+	char *names, *value; /* XATTR_LIST_MAX and XATTR_SIZE_MAX bytes; NULL until needed */
+	struct rl_error err;
+};
+
+static void grow_links(struct scan *scan)
+{
+	size_t room = scan->link_room ? scan->link_room * 2 : 256;
+	struct link_slot *links = rl_calloc(room, sizeof(*links));
+
+	for (size_t i = 0; i < scan->link_room; i++) {
+		size_t at;
+
+		if (!scan->links[i].inode)
+			continue;
+		at = (size_t)(scan->links[i].number * 0x9e3779b97f4a7c15u >> 20) & (room - 1);
+		while (links[at].inode)
+			at = (at + 1) & (room - 1);
+		links[at] = scan->links[i];
+	}
+	free(scan->links);
+	scan->links = links;
+	scan->link_room = room;
+}
+
+/* The slot of a host inode, which may be empty. */
+static struct link_slot *find_link(struct scan *scan, const struct stat *st)
+{
+	size_t at;
+
+	if (scan->link_count * 2 >= scan->link_room)
+		grow_links(scan);
+	at = (size_t)((uint64_t)st->st_ino * 0x9e3779b97f4a7c15u >> 20) & (scan->link_room - 1);
+	while (scan->links[at].inode &&
+		(scan->links[at].number != st->st_ino || scan->links[at].device != st->st_dev))
+		at = (at + 1) & (scan->link_room - 1);
+	return &scan->links[at];
+}
+
+static bool is_kept_xattr(const char *name)
+{
+	return !strncmp(name, "user.", 5) || !strcmp(name, "security.capability") ||
+	       !strcmp(name, "system.posix_acl_access") || !strcmp(name, "system.posix_acl_default");
+}
+
+/* ---- looking: without the lock ---- */
+
+/*
+ * There is no llistxattrat() in the kernels that we want to run on. The short way is a working folder
+ * of the thread's own; where that is forbidden, /proc leads to the file.
+ */
+static const char *xattr_path(const struct worker *w, const char *name, char path[64 + RL_NAME_MAX + 1])
+{
+	if (w->inside)
+		return *name ? name : ".";
+	snprintf(path, 64 + RL_NAME_MAX + 1, "/proc/self/fd/%d/%s", w->fd, name);
+	return path;
+}
+
+static ssize_t list_xattrs(struct worker *w, const char *path, char few[NAMES_SIZE], const char **names)
+{
+	ssize_t size = llistxattr(path, few, NAMES_SIZE);
+
+	*names = few;
+	if (size < 0 && errno == ERANGE) {
+		if (!w->names)
+			w->names = rl_alloc(XATTR_LIST_MAX);
+		*names = w->names;
+		size = llistxattr(path, w->names, XATTR_LIST_MAX);
+	}
+	return size < 0 && errno == EOPNOTSUPP ? 0 : size;
+}
+
+/* Appends each attribute: its name and NUL, the size of its value, the value. */
+static int look_at_xattrs(struct worker *w, const char *name, struct seen *seen)
+{
+	char buffer[64 + RL_NAME_MAX + 1], few[NAMES_SIZE];
+	const char *path = xattr_path(w, name, buffer), *names;
+	ssize_t size = list_xattrs(w, path, few, &names);
+
+	seen->xattrs = w->text.size;
+	seen->xattr_count = 0;
+	if (size < 0)
+		return rl_folder_fail(&w->err, w->folder, name, "read xattrs", strerror(errno));
+	for (const char *p = names; p < names + size; p += strlen(p) + 1) {
+		uint32_t value_size;
+		ssize_t n;
+
+		if (!is_kept_xattr(p))
+			continue;
+		if (!w->value)
+			w->value = rl_alloc(XATTR_SIZE_MAX);
+		n = lgetxattr(path, p, w->value, XATTR_SIZE_MAX);
+		if (n < 0)
+			return rl_folder_fail(&w->err, w->folder, name, "read xattrs", strerror(errno));
+		value_size = (uint32_t)n;
+		rl_buf_bytes(&w->text, p, strlen(p) + 1);
+		rl_buf_bytes(&w->text, &value_size, sizeof(value_size));
+		rl_buf_bytes(&w->text, w->value, value_size);
+		seen->xattr_count++;
+	}
+	return 0;
+}
+
+static int look_at_target(struct worker *w, const char *name, struct seen *seen)
+{
+	char target[TARGET_MAX];
+	ssize_t n = readlinkat(w->fd, name, target, sizeof(target));
+
+	if (n < 0)
+		return rl_folder_fail(&w->err, w->folder, name, "read symlink", strerror(errno));
+	if (n == sizeof(target))
+		return rl_folder_fail(&w->err, w->folder, name, "read symlink", "its target is too long");
+	seen->target = w->text.size;
+	rl_buf_bytes(&w->text, target, (size_t)n);
+	rl_buf_char(&w->text, '\0');
+	return 0;
+}
+
+static int look_for_holes(struct worker *w, const char *name, struct seen *seen)
+{
+	int fd = openat(w->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return rl_folder_fail(&w->err, w->folder, name, "open", strerror(errno));
+	seen->has_holes = rl_find_data(fd, (uint64_t)seen->st.st_size, &seen->ranges, &seen->range_count);
+	close(fd);
+	return 0;
+}
+
+static bool is_excluded(struct scan *scan, const struct rl_node *at, const char *name)
+{
+	const struct rl_directory_options *o = scan->options;
+	char *above, *path;
+	bool excluded;
+
+	if (!scan->excludes)
+		return false;
+	above = rl_node_path(at);
+	path = rl_printf("%s%s%s", above, above[1] ? "/" : "", name);
+	/* Rules note that they were used. */
+	pthread_mutex_lock(&scan->lock);
+	excluded = rl_rules_exclude(o->rules, o->rule_count, path);
+	pthread_mutex_unlock(&scan->lock);
+	free(path);
+	free(above);
+	return excluded;
+}
+
+static int look(struct worker *w, const char *name)
+{
+	const struct scan *scan = w->scan;
+	struct seen *seen = &w->batch[w->count];
+
+	*seen = (struct seen){.name = w->text.size};
+	if (fstatat(w->fd, name, &seen->st, AT_SYMLINK_NOFOLLOW))
+		return rl_folder_fail(&w->err, w->folder, name, "read", strerror(errno));
+	if (scan->output.st_ino && seen->st.st_ino == scan->output.st_ino &&
+		seen->st.st_dev == scan->output.st_dev)
+		return rl_folder_fail(&w->err, w->folder, name, "add",
+			"it is the output itself: exclude it, or write elsewhere");
+	w->count++;
+	rl_buf_bytes(&w->text, name, strlen(name) + 1);
+	if (!scan->options->normalise && look_at_xattrs(w, name, seen))
+		return -1;
+	if (S_ISLNK(seen->st.st_mode))
+		return look_at_target(w, name, seen);
+	if (S_ISREG(seen->st.st_mode) && rl_may_have_holes(&seen->st))
+		return look_for_holes(w, name, seen);
+	return 0;
+}
+
+/* ---- putting it into the tree: with the lock ---- */
+
+static void set_attributes(const struct scan *scan, struct rl_inode *inode, const struct stat *st)
+{
+	const struct rl_directory_options *o = scan->options;
+
+	if (o->keep_owner) {
+		inode->uid = st->st_uid;
+		inode->gid = st->st_gid;
+	}
+	inode->mtime = st->st_mtim.tv_sec;
+	inode->mtime_nsec = (uint32_t)st->st_mtim.tv_nsec;
+	if (o->set_time || inode->mtime > o->max_time) {
+		inode->mtime = o->max_time;
+		inode->mtime_nsec = 0;
+	}
+	if (o->normalise && !S_ISLNK(inode->mode)) {
+		bool run = S_ISDIR(st->st_mode) || (S_ISREG(st->st_mode) && (st->st_mode & 0100));
+
+		inode->mode = (inode->mode & S_IFMT) | (run ? 0755 : 0644);
+	}
+}
+
+static int put_xattrs(struct worker *w, const struct seen *seen, struct rl_inode *inode)
+{
+	const char *at = w->text.data + seen->xattrs;
+
+	for (uint32_t i = 0; i < seen->xattr_count; i++) {
+		const char *name = at, *value = at + strlen(at) + 1 + sizeof(uint32_t);
+		uint32_t size;
+
+		memcpy(&size, value - sizeof(size), sizeof(size));
+		if (rl_tree_set_xattr(w->scan->tree, inode, name, value, size, &w->err))
+			return -1;
+		at = value + size;
+	}
+	return 0;
+}
+
+static void note_folder(struct worker *w, const struct stat *st, struct rl_node *node)
+{
+	struct scan *scan = w->scan;
+	struct rl_folder *folder;
+
+	if (scan->options->one_file_system && st->st_dev != scan->device)
+		return;
+	folder = rl_arena_alloc(&scan->tree->arena, sizeof(*folder));
+	*folder = (struct rl_folder){w->folder->root, w->folder, node->name};
+	RL_GROW(scan->pending, scan->pending_count, scan->pending_room);
+	scan->pending[scan->pending_count++] = (struct pending){folder, node};
+}
+
+/* A further name of an inode that is in the tree already, or a new node. */
+static int put_node(
+	struct worker *w, const char *name, const struct stat *st, struct rl_node **node, bool *linked)
+{
+	struct scan *scan = w->scan;
+	struct link_slot *link = NULL;
+
+	*linked = false;
+	if (!S_ISDIR(st->st_mode) && st->st_nlink > 1) {
+		link = find_link(scan, st);
+		*linked = link->inode != NULL;
+	}
+	if (*linked)
+		return rl_tree_link(scan->tree, w->at, name, strlen(name), link->inode, node, &w->err);
+	if (rl_tree_put(scan->tree, w->at, name, strlen(name), st->st_mode & (S_IFMT | 07777), node, &w->err))
+		return -1;
+	if (link) {
+		*link = (struct link_slot){st->st_dev, st->st_ino, (*node)->inode};
+		scan->link_count++;
+	}
+	return 0;
+}
+
+static int put(struct worker *w, const struct seen *seen)
+{
+	struct scan *scan = w->scan;
+	const struct stat *st = &seen->st;
+	struct rl_node *node;
+	struct rl_inode *inode;
+	bool linked;
+
+	if (put_node(w, w->text.data + seen->name, st, &node, &linked))
+		return -1;
+	if (linked)
+		return 0;
+	inode = node->inode;
+	set_attributes(scan, inode, st);
+	if (put_xattrs(w, seen, inode))
+		return -1;
+	if (S_ISREG(st->st_mode)) {
+		rl_folder_set_content(scan->tree, inode, w->folder, node->name, st);
+		if (seen->has_holes)
+			inode->map = rl_keep_map(scan->tree, seen->ranges, seen->range_count);
+	} else if (S_ISDIR(st->st_mode)) {
+		note_folder(w, st, node);
+	} else if (S_ISLNK(st->st_mode)) {
+		const char *target = w->text.data + seen->target;
+
+		return rl_tree_set_target(scan->tree, inode, target, strlen(target), &w->err);
+	} else if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)) {
+		inode->device.major = major(st->st_rdev);
+		inode->device.minor = minor(st->st_rdev);
+	}
+	return 0;
+}
+
+/* Puts the batch into the tree, as far as it goes, and empties it. */
+static int put_batch(struct worker *w)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&w->scan->lock);
+	for (size_t i = 0; i < w->count; i++) {
+		if (!result)
+			result = put(w, &w->batch[i]);
+		free(w->batch[i].ranges);
+	}
+	if (w->scan->pending_count)
+		pthread_cond_broadcast(&w->scan->changed);
+	pthread_mutex_unlock(&w->scan->lock);
+	w->count = 0;
+	w->text.size = 0;
+	return result;
+}
+
+/* ---- folders ---- */
+
+static int list_folder(struct worker *w, DIR *dir)
+{
+	struct dirent *entry;
+
+	while ((errno = 0, entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (rl_check_interrupted(w->folder->root->path, "read", &w->err))
+			return -1;
+		if (is_excluded(w->scan, w->at, entry->d_name))
+			continue;
+		if (look(w, entry->d_name))
+			return -1;
+		if (w->count == BATCH_MAX && put_batch(w))
+			return -1;
+	}
+	return errno ? rl_folder_fail(&w->err, w->folder, "", "list", strerror(errno)) : 0;
+}
+
+static int scan_folder(struct worker *w, const struct pending *pending)
+{
+	DIR *dir = NULL;
+	int result;
+
+	w->folder = pending->folder;
+	w->at = pending->node;
+	w->fd = rl_folder_open(w->folder);
+	if (w->fd >= 0)
+		dir = fdopendir(w->fd);
+	if (!dir) {
+		result = rl_folder_fail(&w->err, w->folder, "", "open", strerror(errno));
+		rl_close(&w->fd);
+		return result;
+	}
+	w->inside = w->own_cwd && !w->scan->options->normalise && fchdir(w->fd) == 0;
+	result = list_folder(w, dir);
+	/* Also after a failure, for what the batch holds must be freed. */
+	if (put_batch(w))
+		result = -1;
+	closedir(dir);
+	return result;
+}
+
+/* One folder after the other, and not one inside the other: there may be more levels than descriptors. */
+static void *work(void *argument)
+{
+	struct worker *w = argument;
+	struct scan *scan = w->scan;
+
+	w->own_cwd = unshare(CLONE_FS) == 0;
+	pthread_mutex_lock(&scan->lock);
+	for (;;) {
+		struct pending next;
+		int result;
+
+		while (!scan->stop && !scan->pending_count && scan->active)
+			pthread_cond_wait(&scan->changed, &scan->lock);
+		if (scan->stop || !scan->pending_count)
+			break;
+		next = scan->pending[--scan->pending_count];
+		scan->active++;
+		pthread_mutex_unlock(&scan->lock);
+		result = scan_folder(w, &next);
+		pthread_mutex_lock(&scan->lock);
+		scan->active--;
+		if (result && !scan->stop) {
+			scan->stop = true;
+			rl_fail(scan->err, w->err.subject, w->err.action, "%s", w->err.reason);
+		}
+		pthread_cond_broadcast(&scan->changed);
+	}
+	pthread_mutex_unlock(&scan->lock);
+	rl_error_clear(&w->err);
+	rl_buf_free(&w->text);
+	free(w->names);
+	free(w->value);
+	return NULL;
+}
+
+/* Starts a thread, and further ones while there is work for them. */
+static int scan_all(struct scan *scan)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t most = processors < 1 ? 1 : processors > THREADS_MAX ? THREADS_MAX : (size_t)processors;
+	struct worker *workers = rl_calloc(most, sizeof(*workers));
+	size_t started = 0;
+	int number = 0;
+
+	pthread_mutex_lock(&scan->lock);
+	while (!scan->stop && !number && (scan->pending_count || scan->active)) {
+		if (started < most && (!started || scan->pending_count >= THREAD_WORTH)) {
+			workers[started] = (struct worker){.scan = scan, .err = RL_ERROR_NONE};
+			number = pthread_create(&workers[started].thread, NULL, work, &workers[started]);
+			started += !number;
+		} else {
+			pthread_cond_wait(&scan->changed, &scan->lock);
+		}
+	}
+	/* With one thread fewer it goes on; without any it cannot. */
+	if (number && !started)
+		scan->stop = true;
+	pthread_mutex_unlock(&scan->lock);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(workers[i].thread, NULL);
+	free(workers);
+	if (number && !started)
+		return rl_fail_errno(scan->err, scan->top->root->path, "read", number);
+	return scan->stop ? -1 : 0;
+}
+
+/* The folder itself: what it is like goes to the node that stands for it. */
+static int scan_root(struct scan *scan, struct rl_node *at, const struct stat *st)
+{
+	struct worker w = {
+		.scan = scan, .fd = scan->top->root->fd, .folder = scan->top, .at = at, .err = RL_ERROR_NONE};
+	struct seen seen = {.name = 0};
+	int result = 0;
+
+	at->inode->mode = S_IFDIR | (st->st_mode & 07777);
+	set_attributes(scan, at->inode, st);
+	if (!scan->options->normalise)
+		result = look_at_xattrs(&w, "", &seen) || put_xattrs(&w, &seen, at->inode) ? -1 : 0;
+	if (result)
+		rl_fail(scan->err, w.err.subject, w.err.action, "%s", w.err.reason);
+	rl_error_clear(&w.err);
+	rl_buf_free(&w.text);
+	free(w.names);
+	free(w.value);
+	return result;
+}
+
+int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *path,
+	const struct rl_directory_options *options, struct rl_error *err)
+{
+	struct scan scan = {.tree = tree,
+		.options = options,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+		.err = err};
+	struct stat st;
+	int result, fd;
+
+	if (!rl_is_dir(at->inode))
+		return rl_fail(err, path, "add", "where it is to go is not a directory");
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st)) {
+		rl_fail_errno(err, path, "open", errno);
+		rl_close(&fd);
+		return -1;
+	}
+	if (options->output && stat(options->output, &scan.output))
+		scan.output.st_ino = 0;
+	for (size_t i = 0; i < options->rule_count; i++)
+		scan.excludes = scan.excludes || options->rules[i].kind == RL_RULE_EXCLUDE;
+	scan.top = rl_folder_keep(tree, fd, path);
+	scan.device = st.st_dev;
+	result = scan_root(&scan, at, &st);
+	if (!result) {
+		RL_GROW(scan.pending, scan.pending_count, scan.pending_room);
+		scan.pending[scan.pending_count++] = (struct pending){scan.top, at};
+		result = scan_all(&scan);
+	}
+	free(scan.pending);
+	free(scan.links);
+	pthread_cond_destroy(&scan.changed);
+	pthread_mutex_destroy(&scan.lock);
+	return result;
+}

@@ -1,0 +1,41 @@
+/* A folder of the host while it is listed, and its files until the tree is freed. */
+#ifndef RL_SOURCE_INTERNAL_H
+#define RL_SOURCE_INTERNAL_H
+
+#include "base/error.h"
+#include "tree/tree.h"
+
+/* An open source: kept until the tree is freed, for the files are opened late. */
+struct rl_folder_root {
+	int fd; /* of the folder; -1: names are paths from the working folder on */
+	char *path;
+};
+
+/* A folder below it, by name, so that a file costs no path of its own. */
+struct rl_folder {
+	const struct rl_folder_root *root;
+	const struct rl_folder *parent; /* NULL: the root itself */
+	const char *name;
+};
+
+/* Takes the descriptor, and closes it with the tree. path, which may be NULL, is for messages. */
+const struct rl_folder *rl_folder_keep(struct rl_tree *tree, int fd, const char *path);
+/* Opens a folder itself, for listing. -1 with errno. */
+int rl_folder_open(const struct rl_folder *folder);
+/* An error about a file in a folder, or about the folder itself if name is "". Returns -1. */
+int rl_folder_fail(struct rl_error *err, const struct rl_folder *folder, const char *name, const char *action,
+	const char *reason);
+
+/* What a regular file's inode needs to be read later; name must live as long as the tree. */
+void rl_folder_set_content(struct rl_tree *tree, struct rl_inode *inode, const struct rl_folder *folder,
+	const char *name, const struct stat *st);
+
+/*
+ * The parts of a file that have data. Fewer blocks than the size asks for are a reason to look; true:
+ * there are holes, and the caller frees *ranges, which may be NULL.
+ */
+bool rl_may_have_holes(const struct stat *st);
+bool rl_find_data(int fd, uint64_t size, struct rl_data_range **ranges, size_t *count);
+const struct rl_data_map *rl_keep_map(struct rl_tree *tree, const struct rl_data_range *ranges, size_t count);
+
+#endif
