@@ -14,7 +14,7 @@ CFLAGS   = -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Werror
 CPPFLAGS = -Ibuilder -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
            -DRL_VERSION='"$(VERSION)"' -DRL_SHARE='"$(PREFIX)/share/rootlet"'
-LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcurl -lcrypto -ljansson -lpthread
+LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcrypto -ljansson -lpthread
 
 ifdef SANITIZE
 SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -7,6 +7,7 @@
 #include "base/signals.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,6 +20,23 @@
 #define STALL_RATE      512L /* bytes per second: less than this for STALL_SECONDS is no download */
 #define MAX_REDIRECTS   10L
 
+/*
+ * libcurl comes with some 30 libraries, and to load them takes longer than most of what rootlet is asked
+ * for: it is loaded for the first download. Its soname is part of its interface.
+ */
+#define CURL_SONAME "libcurl.so.4"
+/* clang-format off */
+#define CURL_FUNCTIONS(X) \
+	X(easy_cleanup) X(easy_init) X(easy_perform) X(easy_setopt) X(easy_strerror) X(free) \
+	X(global_cleanup) X(global_init) X(url) X(url_cleanup) X(url_get) X(url_set)
+/* clang-format on */
+
+#define MEMBER(name) __typeof__(curl_##name) *name;
+struct libcurl {
+	void *library;
+	CURL_FUNCTIONS(MEMBER)
+};
+
 struct transfer {
 	const char *name;
 	int fd;
@@ -26,6 +44,21 @@ struct transfer {
 	int write_errno;
 	bool too_large;
 };
+
+static int load(struct libcurl *c, const char *url, struct rl_error *err)
+{
+	c->library = dlopen(CURL_SONAME, RTLD_NOW | RTLD_LOCAL);
+	if (!c->library)
+		return rl_fail(err, url, "fetch", "%s", dlerror());
+#define LOAD(name)                                                                                           \
+	c->name = (__typeof__(c->name))(uintptr_t)dlsym(c->library, "curl_" #name);                          \
+	if (!c->name)                                                                                        \
+		return rl_fail(err, url, "fetch", "%s", dlerror());
+	CURL_FUNCTIONS(LOAD)
+	if (c->global_init(CURL_GLOBAL_DEFAULT))
+		return rl_fail(err, url, "fetch", "libcurl cannot be initialised");
+	return 0;
+}
 
 static size_t on_data(char *data, size_t one, size_t count, void *context)
 {
@@ -54,40 +87,40 @@ static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off
 	return rl_signal_caught() != 0;
 }
 
-static void set_options(CURL *curl, const char *url, struct transfer *transfer, char *message)
+static void set_options(
+	const struct libcurl *c, CURL *curl, const char *url, struct transfer *transfer, char *message)
 {
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(curl, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
-	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, STALL_RATE);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
-	curl_easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)SIZE_LIMIT);
-	curl_easy_setopt(curl, CURLOPT_USERAGENT, "rootlet/" RL_VERSION);
-	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
-	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
+	c->easy_setopt(curl, CURLOPT_URL, url);
+	c->easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	c->easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	c->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+	c->easy_setopt(curl, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
+	c->easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+	c->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	c->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	c->easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, STALL_RATE);
+	c->easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+	c->easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)SIZE_LIMIT);
+	c->easy_setopt(curl, CURLOPT_USERAGENT, "rootlet/" RL_VERSION);
+	c->easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
+	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+	c->easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
+	c->easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	c->easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	c->easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
 }
 
 /* The host of a URL; "" if it has none. The caller frees it. */
-static char *host_of(const char *url)
+static char *host_of(const struct libcurl *c, const char *url)
 {
-	CURLU *parts = curl_url();
+	CURLU *parts = c->url();
 	char *host = NULL, *copy;
 
-	if (!parts || curl_url_set(parts, CURLUPART_URL, url, 0) ||
-		curl_url_get(parts, CURLUPART_HOST, &host, 0))
+	if (!parts || c->url_set(parts, CURLUPART_URL, url, 0) || c->url_get(parts, CURLUPART_HOST, &host, 0))
 		host = NULL;
 	copy = rl_strdup(host ? host : "");
-	curl_free(host);
-	curl_url_cleanup(parts);
+	c->free(host);
+	c->url_cleanup(parts);
 	return copy;
 }
 
@@ -99,30 +132,30 @@ static bool is_dead(const struct rl_store *store, const char *host)
 	return false;
 }
 
-static int fail(const struct transfer *transfer, const char *url, CURLcode code, const char *message,
+static int fail(const struct transfer *transfer, const char *url, const char *reason, bool too_large,
 	struct rl_error *err)
 {
 	if (rl_check_interrupted(url, "fetch", err))
 		return -1;
 	if (transfer->write_errno)
 		return rl_fail_errno(err, url, "fetch", transfer->write_errno);
-	if (transfer->too_large || code == CURLE_FILESIZE_EXCEEDED)
+	if (too_large)
 		return rl_fail(err, url, "fetch", "larger than %llu bytes", (unsigned long long)SIZE_LIMIT);
-	return rl_fail(err, url, "fetch", "%s", message[0] ? message : curl_easy_strerror(code));
+	return rl_fail(err, url, "fetch", "%s", reason);
 }
 
-static int transfer_to(struct rl_store *store, const char *url, const char *host, struct transfer *transfer,
-	struct rl_error *err)
+static int transfer_to(const struct libcurl *c, struct rl_store *store, const char *url, const char *host,
+	struct transfer *transfer, struct rl_error *err)
 {
 	char message[CURL_ERROR_SIZE] = "";
-	CURL *curl = curl_easy_init();
+	CURL *curl = c->easy_init();
 	CURLcode code;
 
 	if (!curl)
 		return rl_fail(err, url, "fetch", "libcurl cannot be initialised");
-	set_options(curl, url, transfer, message);
-	code = curl_easy_perform(curl);
-	curl_easy_cleanup(curl);
+	set_options(c, curl, url, transfer, message);
+	code = c->easy_perform(curl);
+	c->easy_cleanup(curl);
 	rl_progress_clear();
 	if (code == CURLE_OK)
 		return 0;
@@ -130,33 +163,41 @@ static int transfer_to(struct rl_store *store, const char *url, const char *host
 		(code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
 			code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT))
 		rl_list_add(&store->dead_hosts, host);
-	return fail(transfer, url, code, message, err);
+	return fail(transfer, url, message[0] ? message : c->easy_strerror(code),
+		transfer->too_large || code == CURLE_FILESIZE_EXCEEDED, err);
+}
+
+static int download(const struct libcurl *c, struct rl_store *store, const char *url, const char *path,
+	const char *name, struct rl_error *err)
+{
+	struct transfer transfer = {.name = name, .fd = -1};
+	char *host = host_of(c, url);
+	int result = -1;
+
+	if (is_dead(store, host)) {
+		rl_fail(err, url, "fetch", "%s could not be reached before", host);
+	} else {
+		transfer.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (transfer.fd < 0)
+			rl_fail_errno(err, path, "create", errno);
+		else
+			result = transfer_to(c, store, url, host, &transfer, err);
+	}
+	rl_close(&transfer.fd);
+	free(host);
+	return result;
 }
 
 int rl_download(
 	struct rl_store *store, const char *url, const char *path, const char *name, struct rl_error *err)
 {
-	struct transfer transfer = {.name = name, .fd = -1};
-	char *host = host_of(url);
-	int result = -1;
+	struct libcurl c = {.library = NULL};
+	int result = load(&c, url, err);
 
-	if (is_dead(store, host)) {
-		rl_fail(err, url, "fetch", "%s could not be reached before", host);
-		goto out;
+	if (!result) {
+		result = download(&c, store, url, path, name, err);
+		c.global_cleanup();
 	}
-	transfer.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (transfer.fd < 0) {
-		rl_fail_errno(err, path, "create", errno);
-		goto out;
-	}
-	if (curl_global_init(CURL_GLOBAL_DEFAULT)) {
-		rl_fail(err, url, "fetch", "libcurl cannot be initialised");
-		goto out;
-	}
-	result = transfer_to(store, url, host, &transfer, err);
-	curl_global_cleanup();
-out:
-	rl_close(&transfer.fd);
-	free(host);
+	/* The library stays: some of what it brings cannot be unloaded. */
 	return result;
 }
