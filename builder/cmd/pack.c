@@ -277,7 +277,7 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 	tree->root->inode->mtime = p->ext.has_time ? p->ext.time : RL_EPOCH_TIME;
 	for (size_t i = 0; !result && i < p->source_count; i++)
 		result = add_source(p, tree, &p->sources[i], max_time, &cmd->err);
-	if (!result && !p->keep_owner)
+	if (!result && !p->keep_owner && (p->uid || p->gid))
 		rl_tree_walk(tree->root, set_owner, p);
 	if (!result) {
 		rl_rules_apply(tree, p->rules, p->rule_count);

@@ -30,7 +30,8 @@ struct leaf {
 	uint32_t hash; /* the low bit set: goes on with the hash that the leaf before ended with */
 };
 
-struct layout {
+struct rl_dir_layout {
+	uint32_t index; /* of the directory */
 	struct entry *entries;
 	uint32_t count;
 	struct leaf *leaves;
@@ -75,12 +76,12 @@ static uint32_t least_blocks(const struct rl_plan *plan, uint32_t index)
 	return blocks < EXT2_NDIR_BLOCKS ? blocks : EXT2_NDIR_BLOCKS;
 }
 
-/* The number of blocks of a plain list. */
-static uint32_t list_blocks(const struct rl_plan *plan, const struct rl_dir *dir)
+/* The number of blocks of a plain list; `most` if it is more. */
+static uint32_t list_blocks(const struct rl_plan *plan, const struct rl_dir *dir, uint32_t most)
 {
 	uint32_t blocks = 1, used = DOTS_SIZE;
 
-	for (const struct rl_node *node = dir->first; node; node = node->next) {
+	for (const struct rl_node *node = dir->first; node && blocks < most; node = node->next) {
 		uint32_t size = record_size(node);
 
 		if (used + size > room(plan)) {
@@ -103,7 +104,7 @@ static int by_hash(const void *a, const void *b)
 	return strcmp(x->node->name, y->node->name);
 }
 
-static void hash_names(const struct rl_plan *plan, const struct rl_dir *dir, struct layout *l)
+static void hash_names(const struct rl_plan *plan, const struct rl_dir *dir, struct rl_dir_layout *l)
 {
 	struct entry *e = l->entries = rl_realloc_array(NULL, dir->count, sizeof(*e));
 
@@ -120,7 +121,7 @@ static void hash_names(const struct rl_plan *plan, const struct rl_dir *dir, str
 	qsort(l->entries, l->count, sizeof(*l->entries), by_hash);
 }
 
-static void fill_leaves(const struct rl_plan *plan, struct layout *l)
+static void fill_leaves(const struct rl_plan *plan, struct rl_dir_layout *l)
 {
 	uint32_t left = 0;
 
@@ -141,7 +142,7 @@ static void fill_leaves(const struct rl_plan *plan, struct layout *l)
 }
 
 /* Chooses the depth of the index; false if even the deepest is too small. */
-static bool choose_levels(const struct rl_plan *plan, struct layout *l)
+static bool choose_levels(const struct rl_plan *plan, struct rl_dir_layout *l)
 {
 	uint32_t root = dx_limit(plan, ROOT_ENTRIES), node = dx_limit(plan, NODE_ENTRIES);
 	uint32_t most = plan->options.features[1] & EXT4_FEATURE_INCOMPAT_LARGEDIR ? 2 : 1;
@@ -156,47 +157,65 @@ static bool choose_levels(const struct rl_plan *plan, struct layout *l)
 	return true;
 }
 
-static void layout_free(struct layout *l)
+static void layout_free(struct rl_dir_layout *l)
 {
 	free(l->entries);
 	free(l->leaves);
 }
 
-static bool layout_make(const struct rl_plan *plan, const struct rl_dir *dir, struct layout *l)
+static bool layout_make(const struct rl_plan *plan, const struct rl_dir *dir, struct rl_dir_layout *l)
 {
-	*l = (struct layout){.entries = NULL};
+	*l = (struct rl_dir_layout){.entries = NULL};
 	hash_names(plan, dir, l);
 	fill_leaves(plan, l);
 	return choose_levels(plan, l);
 }
 
-static bool wants_index(const struct rl_plan *plan, uint32_t list)
+static struct rl_dir_layout *find_layout(const struct rl_plan *plan, uint32_t index)
 {
-	return list > 1 && (plan->options.features[0] & EXT2_FEATURE_COMPAT_DIR_INDEX);
+	size_t low = 0, high = plan->layout_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (plan->layouts[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < plan->layout_count && plan->layouts[low].index == index ? &plan->layouts[low] : NULL;
 }
 
-int rl_dir_plan(struct rl_plan *plan, uint32_t index, uint32_t *blocks, struct rl_error *err)
+void rl_dir_free(struct rl_plan *plan)
+{
+	for (size_t i = 0; i < plan->layout_count; i++)
+		layout_free(&plan->layouts[i]);
+	free(plan->layouts);
+}
+
+int rl_dir_plan(struct rl_plan *plan, uint32_t index, struct rl_error *err)
 {
 	const struct rl_dir *dir = plan->inodes[index].inode->dir;
-	uint32_t list = list_blocks(plan, dir);
-	struct layout l;
+	bool has_index = rl_plan_has(plan, 0, EXT2_FEATURE_COMPAT_DIR_INDEX);
+	uint32_t list = list_blocks(plan, dir, has_index ? 2 : UINT32_MAX), *blocks;
+	struct rl_dir_layout *l;
 
-	if (wants_index(plan, list)) {
-		bool fits = layout_make(plan, dir, &l);
-
-		*blocks = 1 + l.leaf_count;
-		for (uint32_t i = 0; i < l.levels; i++)
-			*blocks += l.nodes[i];
-		layout_free(&l);
-		if (!fits)
-			return rl_fail(err, plan->subject, "plan",
-				"a directory of %u names is too large for its index: use larger blocks or "
-				"the feature "
-				"large_dir",
-				dir->count);
-	} else {
+	blocks = &plan->inodes[index].dir_blocks;
+	if (list == 1 || !has_index) {
 		*blocks = list > least_blocks(plan, index) ? list : least_blocks(plan, index);
+		return 0;
 	}
+	RL_GROW(plan->layouts, plan->layout_count, plan->layout_room);
+	l = &plan->layouts[plan->layout_count++];
+	if (!layout_make(plan, dir, l))
+		return rl_plan_fail(plan, plan->inodes[index].inode, err,
+			"a directory of %u names is too large for its index: use larger blocks or the "
+			"feature large_dir",
+			dir->count);
+	l->index = index;
+	*blocks = 1 + l->leaf_count;
+	for (uint32_t i = 0; i < l->levels; i++)
+		*blocks += l->nodes[i];
 	return 0;
 }
 
@@ -309,8 +328,8 @@ static void build_list(const struct rl_plan *plan, uint32_t index, struct rl_buf
 	}
 }
 
-static void build_leaf(const struct rl_plan *plan, uint32_t number, const struct layout *l, uint32_t leaf,
-	struct rl_buf *out)
+static void build_leaf(const struct rl_plan *plan, uint32_t number, const struct rl_dir_layout *l,
+	uint32_t leaf, struct rl_buf *out)
 {
 	uint32_t end = leaf + 1 < l->leaf_count ? l->leaves[leaf + 1].first : l->count, used = 0;
 	uint8_t *block = new_block(plan, out), *last = block;
@@ -328,7 +347,8 @@ static void build_leaf(const struct rl_plan *plan, uint32_t number, const struct
  * limit and count are there.
  */
 static void put_dx(const struct rl_plan *plan, uint32_t number, uint8_t *block, uint32_t offset,
-	const struct layout *l, uint32_t first_block, uint32_t first_leaf, uint32_t span, uint32_t count)
+	const struct rl_dir_layout *l, uint32_t first_block, uint32_t first_leaf, uint32_t span,
+	uint32_t count)
 {
 	uint32_t limit = dx_limit(plan, offset);
 	uint8_t *at = block + offset;
@@ -348,8 +368,8 @@ static void put_dx(const struct rl_plan *plan, uint32_t number, uint8_t *block, 
 	}
 }
 
-static void build_nodes(const struct rl_plan *plan, uint32_t number, uint32_t parent, const struct layout *l,
-	struct rl_buf *out)
+static void build_nodes(const struct rl_plan *plan, uint32_t number, uint32_t parent,
+	const struct rl_dir_layout *l, struct rl_buf *out)
 {
 	uint32_t limit = dx_limit(plan, NODE_ENTRIES);
 	uint32_t below = l->leaf_count, below_block = 1, span = 1;
@@ -372,30 +392,30 @@ static void build_nodes(const struct rl_plan *plan, uint32_t number, uint32_t pa
 	put_dx(plan, number, (uint8_t *)out->data, ROOT_ENTRIES, l, below_block, 0, span, below);
 }
 
-static void build_index(const struct rl_plan *plan, uint32_t index, struct rl_buf *out)
+static void build_index(
+	const struct rl_plan *plan, uint32_t index, const struct rl_dir_layout *l, struct rl_buf *out)
 {
 	uint32_t number = rl_plan_number(index);
-	struct layout l;
 	uint8_t *root;
 
-	layout_make(plan, plan->inodes[index].inode->dir, &l);
 	new_block(plan, out);
-	for (uint32_t i = 0; i < l.leaf_count; i++)
-		build_leaf(plan, number, &l, i, out);
+	for (uint32_t i = 0; i < l->leaf_count; i++)
+		build_leaf(plan, number, l, i, out);
 	root = (uint8_t *)out->data;
 	/* dx_root_info: hash_version, info_length, indirect_levels */
 	root[DOTS_SIZE + 4] = EXT2_HASH_HALF_MD4;
 	root[DOTS_SIZE + 5] = 8;
-	root[DOTS_SIZE + 6] = (uint8_t)l.levels;
-	build_nodes(plan, number, plan->inodes[index].parent, &l, out);
-	layout_free(&l);
+	root[DOTS_SIZE + 6] = (uint8_t)l->levels;
+	build_nodes(plan, number, plan->inodes[index].parent, l, out);
 }
 
 void rl_dir_build(const struct rl_plan *plan, uint32_t index, struct rl_buf *out, bool *indexed)
 {
-	*indexed = wants_index(plan, list_blocks(plan, plan->inodes[index].inode->dir));
-	if (*indexed)
-		build_index(plan, index, out);
+	const struct rl_dir_layout *l = find_layout(plan, index);
+
+	*indexed = l != NULL;
+	if (l)
+		build_index(plan, index, l, out);
 	else
 		build_list(plan, index, out);
 }

@@ -76,6 +76,8 @@ struct rl_ea_inode {
 	struct rl_plan_inode pi; /* inode NULL */
 };
 
+struct rl_dir_layout; /* dir.c */
+
 struct rl_plan {
 	struct rl_tree *tree;
 	struct rl_ext_options options;
@@ -91,6 +93,9 @@ struct rl_plan {
 	struct rl_plan_inode *inodes;
 	uint32_t inode_count;
 	uint32_t directory_count;
+
+	struct rl_dir_layout *layouts; /* of the directories with an htree, by index */
+	size_t layout_count, layout_room;
 
 	struct rl_extent *extents;
 	size_t extent_count, extent_room;
@@ -205,8 +210,10 @@ void rl_plan_identify(struct rl_plan *plan);
 
 /* ---- dir.c: directory blocks ---- */
 
-/* How many blocks the directory takes. */
-int rl_dir_plan(struct rl_plan *plan, uint32_t index, uint32_t *blocks, struct rl_error *err);
+/* Sets dir_blocks, and keeps the order of the names if it is to have an htree; in the order of the indexes. */
+int rl_dir_plan(struct rl_plan *plan, uint32_t index, struct rl_error *err);
+/* What rl_dir_plan() keeps. */
+void rl_dir_free(struct rl_plan *plan);
 /* A directory's record without its length; what it takes at least is returned. Nothing is written at NULL. */
 uint32_t rl_dir_record(const struct rl_plan *plan, uint8_t *at, const struct rl_node *node);
 /* /lost+found, which has room in advance. */

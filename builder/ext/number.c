@@ -18,20 +18,12 @@ static void number_inode(struct rl_plan *plan, struct rl_inode *inode, uint32_t 
 	plan->directory_count += rl_is_dir(inode);
 }
 
-static int clear_number(struct rl_node *node, void *context)
-{
-	(void)context;
-	node->inode->number = 0;
-	return 0;
-}
-
 void rl_plan_number_inodes(struct rl_plan *plan)
 {
 	struct rl_node *dir = plan->tree->root, *child;
 	uint32_t room = 1024;
 
 	plan->inodes = rl_realloc_array(NULL, room, sizeof(*plan->inodes));
-	rl_tree_walk(plan->tree->root, clear_number, NULL);
 	number_inode(plan, dir->inode, EXT2_ROOT_INO, &room);
 	child = rl_tree_child(plan->tree, dir, "lost+found", strlen("lost+found"));
 	if (child && rl_is_dir(child->inode))

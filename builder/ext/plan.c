@@ -40,11 +40,18 @@ int rl_plan_fail(const struct rl_plan *plan, const struct rl_inode *inode, struc
 	return -1;
 }
 
-static int check_inode(struct rl_node *node, void *context)
+struct examination {
+	const struct rl_plan *plan;
+	int64_t newest; /* time */
+	struct rl_error *err;
+};
+
+/* The one walk over the tree as it came: whether it can be stored, its newest time; no inode has a number yet. */
+static int examine(struct rl_node *node, void *context)
 {
-	struct rl_error *err = ((void **)context)[1];
-	struct rl_plan *plan = ((void **)context)[0];
-	const struct rl_inode *inode = node->inode;
+	struct examination *x = context;
+	const struct rl_plan *plan = x->plan;
+	struct rl_inode *inode = node->inode;
 	uint32_t block_size = plan->options.block_size;
 	uint64_t per_block = block_size / 4;
 	uint64_t most =
@@ -65,28 +72,20 @@ static int check_inode(struct rl_node *node, void *context)
 	else if (rl_is_dir(inode) && inode->dir->dir_count + 2 > LINK_MAX_EXT4 &&
 		 !(plan->options.features[2] & EXT4_FEATURE_RO_COMPAT_DIR_NLINK))
 		reason = "more than 64998 subdirectories need the feature dir_nlink";
-	return reason ? rl_plan_fail(plan, inode, err, "%s", reason) : 0;
-}
-
-static int newest_time(struct rl_node *node, void *context)
-{
-	int64_t *newest = context;
-
-	if (node->inode->mtime > *newest)
-		*newest = node->inode->mtime;
-	return 0;
+	inode->number = 0;
+	if (inode->mtime > x->newest)
+		x->newest = inode->mtime;
+	return reason ? rl_plan_fail(plan, inode, x->err, "%s", reason) : 0;
 }
 
 /* The superblock has 32 bits for it, and ext2fs takes 0 for "now". */
-static int64_t image_time(const struct rl_plan *plan)
+static int64_t image_time(const struct rl_plan *plan, int64_t newest)
 {
-	int64_t time = INT64_MIN;
+	int64_t time = newest;
 
 	if (plan->options.has_time)
 		time = plan->options.time;
-	else if (plan->tree->root->inode->dir->count)
-		rl_tree_walk(plan->tree->root, newest_time, &time);
-	else
+	else if (!plan->tree->root->inode->dir->count)
 		time = plan->tree->root->inode->mtime ? plan->tree->root->inode->mtime : RL_EPOCH_TIME;
 	return time < 1 ? 1 : time > UINT32_MAX ? UINT32_MAX : time;
 }
@@ -107,7 +106,7 @@ static int plan_directories(struct rl_plan *plan, struct rl_error *err)
 {
 	for (uint32_t i = 0; i < plan->inode_count; i++) {
 		if (rl_is_dir(plan->inodes[i].inode) && !plan->inodes[i].is_inline &&
-			rl_dir_plan(plan, i, &plan->inodes[i].dir_blocks, err))
+			rl_dir_plan(plan, i, err))
 			return -1;
 	}
 	return 0;
@@ -222,7 +221,7 @@ int rl_plan_make(struct rl_tree *tree, const struct rl_ext_options *options, con
 	struct rl_plan **result, struct rl_error *err)
 {
 	struct rl_plan *plan = rl_calloc(1, sizeof(*plan));
-	void *context[] = {plan, err};
+	struct examination x = {.plan = plan, .newest = INT64_MIN, .err = err};
 
 	*result = NULL;
 	plan->tree = tree;
@@ -232,14 +231,12 @@ int rl_plan_make(struct rl_tree *tree, const struct rl_ext_options *options, con
 	plan->inode_size = options->inode_size;
 	/* One for now; it may turn out that there is none. */
 	plan->orphan_blocks = rl_plan_has(plan, 0, EXT4_FEATURE_COMPAT_ORPHAN_FILE) != 0;
-	plan->time = image_time(plan);
-	if (rl_ext_options_check(options, subject, err))
+	if (rl_ext_options_check(options, subject, err) || rl_tree_walk(tree->root, examine, &x))
 		goto failed;
+	plan->time = image_time(plan, x.newest);
 	if (add_lost_found(plan, err))
 		goto failed;
 	rl_tree_sort(tree);
-	if (rl_tree_walk(tree->root, check_inode, context))
-		goto failed;
 	rl_plan_number_inodes(plan);
 	rl_plan_identify(plan);
 	if (rl_plan_xattrs(plan, err) || plan_directories(plan, err))
@@ -271,6 +268,7 @@ void rl_plan_free(struct rl_plan *plan)
 		free(plan->ea_inodes[i].value);
 	free(plan->ea_inodes);
 	free(plan->ea_slots.items);
+	rl_dir_free(plan);
 	free(plan->free_runs);
 	free(plan->taken);
 	free(plan);

@@ -444,16 +444,36 @@ int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int6
 	return result;
 }
 
+/* The first bytes of the name beside the node, so that most comparisons need not follow the pointers. */
+struct sort_entry {
+	uint64_t prefix; /* big-endian */
+	struct rl_node *node;
+};
+
+static uint64_t name_prefix(const char *name)
+{
+	uint64_t prefix = 0;
+
+	for (int i = 0; i < 8; i++) {
+		prefix = prefix << 8 | (uint8_t)*name;
+		name += *name != '\0';
+	}
+	return prefix;
+}
+
 static int by_name(const void *a, const void *b)
 {
-	const struct rl_node *const *x = a, *const *y = b;
+	const struct sort_entry *x = a, *y = b;
 
-	return strcmp((*x)->name, (*y)->name);
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix ? -1 : 1;
+	return strcmp(x->node->name, y->node->name);
 }
 
 static void sort_dir(struct rl_dir *dir)
 {
-	struct rl_node **nodes, *node;
+	struct sort_entry *entries;
+	struct rl_node *node;
 	size_t n = 0;
 	bool sorted = true;
 
@@ -461,17 +481,17 @@ static void sort_dir(struct rl_dir *dir)
 		sorted = sorted && strcmp(node->name, node->next->name) < 0;
 	if (sorted)
 		return;
-	nodes = rl_realloc_array(NULL, dir->count, sizeof(struct rl_node *));
+	entries = rl_realloc_array(NULL, dir->count, sizeof(*entries));
 	for (node = dir->first; node; node = node->next)
-		nodes[n++] = node;
-	qsort(nodes, n, sizeof(struct rl_node *), by_name);
+		entries[n++] = (struct sort_entry){name_prefix(node->name), node};
+	qsort(entries, n, sizeof(*entries), by_name);
 	for (size_t i = 0; i < n; i++) {
-		nodes[i]->next = i + 1 < n ? nodes[i + 1] : NULL;
-		nodes[i]->prev = i ? nodes[i - 1] : NULL;
+		entries[i].node->next = i + 1 < n ? entries[i + 1].node : NULL;
+		entries[i].node->prev = i ? entries[i - 1].node : NULL;
 	}
-	dir->first = nodes[0];
-	dir->last = nodes[n - 1];
-	free(nodes);
+	dir->first = entries[0].node;
+	dir->last = entries[n - 1].node;
+	free(entries);
 }
 
 static int sort_visit(struct rl_node *node, void *context)
