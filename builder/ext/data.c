@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE  ((size_t)256 * 1024) /* stays in a processor's own cache between read and write */
+#define LARGE_SIZE   ((uint64_t)4 * 1024 * 1024) /* a piece that the system copies by itself */
+#define LARGE_WORTH  ((uint64_t)1024 * 1024)
 #define SYNC_SIZE    ((uint64_t)8 * 1024 * 1024)
 #define PIECES_MAX   512
 #define THREADS_MAX  8
@@ -33,6 +35,8 @@ struct piece {
 struct copy {
 	const struct rl_plan *plan;
 	int fd;
+	/* Two copies into one file would only wait for each other in the system, and busily. */
+	pthread_mutex_t copying;
 	pthread_mutex_t lock; /* for all below */
 	uint32_t index, extent, used; /* how far the pieces have been handed out */
 	uint64_t done_blocks, total_blocks;
@@ -63,6 +67,7 @@ static bool has_data(const struct rl_inode *inode)
 struct job {
 	struct piece pieces[PIECES_MAX];
 	size_t count; /* 0: all are handed out, or something failed */
+	bool large; /* there is one piece, which may be larger than the buffer */
 	uint64_t sync_offset, sync_size; /* bytes of the image to start writing to the disk */
 };
 
@@ -89,6 +94,7 @@ static bool next_job(struct copy *copy, struct job *job)
 	uint32_t room = (uint32_t)(BUFFER_SIZE / plan->options.block_size);
 
 	job->count = 0;
+	job->large = false;
 	pthread_mutex_lock(&copy->lock);
 	while (!copy->stop && room && job->count < PIECES_MAX && copy->index < plan->inode_count) {
 		const struct rl_plan_inode *pi = &plan->inodes[copy->index];
@@ -101,10 +107,17 @@ static bool next_job(struct copy *copy, struct job *job)
 			continue;
 		}
 		e = &plan->extents[pi->first_extent + copy->extent];
-		count = e->count - copy->used < room ? e->count - copy->used : room;
+		count = e->count - copy->used;
+		if (count >= LARGE_WORTH / plan->options.block_size) {
+			if (job->count)
+				break;
+			job->large = true;
+			room = (uint32_t)(LARGE_SIZE / plan->options.block_size);
+		}
+		count = count < room ? count : room;
 		job->pieces[job->count++] =
 			(struct piece){copy->index, e->logical + copy->used, e->block + copy->used, count};
-		room -= count;
+		room = job->large ? 0 : room - count;
 		copy->used += count;
 		copy->done_blocks += count;
 		if (copy->used == e->count) {
@@ -185,28 +198,77 @@ static int read_piece(struct worker *w, const struct piece *piece, uint8_t *at)
 	return 0;
 }
 
-static int copy_pieces(struct worker *w, const struct job *job, uint32_t *index)
+/*
+ * Copies what it can of a large piece without a buffer of ours; where the file system knows how, its
+ * blocks are shared (reflink). What it cannot do is left over: the piece becomes smaller.
+ */
+static int copy_large(struct worker *w, struct piece *piece)
+{
+	const struct rl_plan *plan = w->copy->plan;
+	uint32_t block_size = plan->options.block_size;
+	uint64_t size = plan->inodes[piece->index].inode->size;
+
+	if (open_file(w, piece->index))
+		return -1;
+	while (!w->bytes.memory && piece->count) {
+		uint64_t offset = (uint64_t)piece->logical * block_size;
+		uint64_t length = (uint64_t)piece->count * block_size;
+		off_t from = (off_t)(w->bytes.offset + offset), to = (off_t)(piece->block * block_size);
+		ssize_t n;
+
+		if (length > size - offset)
+			length = (size - offset) / block_size * block_size;
+		pthread_mutex_lock(&w->copy->copying);
+		n = length ? copy_file_range(w->bytes.fd, &from, w->copy->fd, &to, (size_t)length, 0) : 0;
+		pthread_mutex_unlock(&w->copy->copying);
+		/* Other file systems, kernels without it, the end of a file that became shorter: read() tells. */
+		if (n < (ssize_t)block_size)
+			break;
+		piece->logical += (uint32_t)(n / block_size);
+		piece->block += (uint64_t)n / block_size;
+		piece->count -= (uint32_t)(n / block_size);
+	}
+	return 0;
+}
+
+/* Through the buffer, which neighbours share. */
+static int copy_piece(struct worker *w, struct piece piece, uint32_t *index)
 {
 	uint32_t block_size = w->copy->plan->options.block_size;
 
+	*index = piece.index;
+	while (piece.count) {
+		struct piece part = piece;
+
+		if (part.count > BUFFER_SIZE / block_size)
+			part.count = (uint32_t)(BUFFER_SIZE / block_size);
+		if (w->buffer_size + (size_t)part.count * block_size > BUFFER_SIZE ||
+			part.block != w->buffer_block + w->buffer_size / block_size) {
+			if (flush(w))
+				return -1;
+			w->buffer_block = part.block;
+		}
+		if (read_piece(w, &part, w->buffer + w->buffer_size))
+			return -1;
+		w->buffer_size += (size_t)part.count * block_size;
+		piece.logical += part.count;
+		piece.block += part.count;
+		piece.count -= part.count;
+	}
+	return 0;
+}
+
+static int copy_pieces(struct worker *w, struct job *job, uint32_t *index)
+{
 	if (job->sync_size)
 		sync_file_range(
 			w->copy->fd, (off_t)job->sync_offset, (off_t)job->sync_size, SYNC_FILE_RANGE_WRITE);
-	for (size_t i = 0; i < job->count; i++) {
-		const struct piece *piece = &job->pieces[i];
-		size_t size = (size_t)piece->count * block_size;
-
-		*index = piece->index;
-		if (w->buffer_size + size > BUFFER_SIZE ||
-			piece->block != w->buffer_block + w->buffer_size / block_size) {
-			if (flush(w))
-				return -1;
-			w->buffer_block = piece->block;
-		}
-		if (read_piece(w, piece, w->buffer + w->buffer_size))
+	*index = job->pieces[0].index;
+	if (job->large && copy_large(w, &job->pieces[0]))
+		return -1;
+	for (size_t i = 0; i < job->count; i++)
+		if (copy_piece(w, job->pieces[i], index))
 			return -1;
-		w->buffer_size += size;
-	}
 	return flush(w);
 }
 
@@ -261,6 +323,7 @@ int rl_data_write(const struct rl_plan *plan, int fd, struct rl_error *err)
 {
 	struct copy copy = {.plan = plan,
 		.fd = fd,
+		.copying = PTHREAD_MUTEX_INITIALIZER,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.total_blocks = plan->sum.data,
 		.failure = RL_ERROR_NONE};
@@ -282,6 +345,7 @@ int rl_data_write(const struct rl_plan *plan, int fd, struct rl_error *err)
 	for (size_t i = 0; i < n; i++)
 		free(workers[i].buffer);
 	rl_progress_clear();
+	pthread_mutex_destroy(&copy.copying);
 	pthread_mutex_destroy(&copy.lock);
 	if (!rl_failed(&copy.failure))
 		return 0;
