@@ -52,11 +52,18 @@ $(B)/tests/unit/%: tests/unit/%.c $(filter-out $(B)/builder/main.o,$(OBJECTS))
 	@echo "  CC    $<"
 	@$(COMPILE) -MF $@.d -Itests/unit -o $@ $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
 
--include $(OBJECTS:.o=.d) $(UNITS:=.d)
+# A rootlet for which the calls to the system that fault.c has can be made to fail.
+FAULTY   := $(B)/tests/rootlet-faulty
+
+$(FAULTY): $(B)/tests/fault/fault.o $(OBJECTS)
+	@echo "  LINK  $@"
+	@$(CC) $(CFLAGS) $(SANITIZER) $(LDFLAGS) -o $@ $^ $$(nm $< | sed -n 's/.* T __wrap_/-Wl,--wrap=/p') $(LDLIBS)
+
+-include $(OBJECTS:.o=.d) $(B)/tests/fault/fault.d $(UNITS:=.d)
 
 # With `make deps demo` nothing is compiled before the packages are there, also under -j.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(OBJECTS) $(UNITS): | deps
+$(OBJECTS) $(UNITS) $(FAULTY): | deps
 endif
 
 deps:
@@ -86,8 +93,8 @@ boot: rootlet
 	./rootlet build -q demo
 	./rootlet run --append rootlet.demo=0 --timeout 0 demo
 
-check: rootlet $(UNITS) check-layers
-	@ROOTLET=$(CURDIR)/rootlet RL_SANITIZE=$(SANITIZE) prove --timer --failures --comments \
+check: rootlet $(UNITS) $(FAULTY) check-layers
+	@ROOTLET=$(CURDIR)/rootlet ROOTLET_FAULTY=$(CURDIR)/$(FAULTY) RL_SANITIZE=$(SANITIZE) prove --timer --failures --comments \
 		--exec tests/run-test $(UNITS) $(CLI) $(BOOT)
 
 check-unit: rootlet $(UNITS)

@@ -145,15 +145,18 @@ bool rl_may_have_holes(const struct stat *st)
 	return st->st_size / 512 > st->st_blocks;
 }
 
-bool rl_find_data(int fd, uint64_t size, struct rl_data_range **ranges, size_t *count)
+int rl_find_data(int fd, uint64_t size, struct rl_data_range **ranges, size_t *count)
 {
 	size_t room = 0;
-	off_t data = 0, hole;
+	off_t data = 0, hole = 0;
+	int number;
 
 	*ranges = NULL;
 	*count = 0;
 	while ((data = lseek(fd, data, SEEK_DATA)) >= 0 && (uint64_t)data < size) {
 		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0 && errno != ENXIO)
+			break;
 		/* The file may be growing; that it changed is noticed when it is read. */
 		if (hole <= data || (uint64_t)hole > size)
 			hole = (off_t)size;
@@ -161,11 +164,13 @@ bool rl_find_data(int fd, uint64_t size, struct rl_data_range **ranges, size_t *
 		(*ranges)[(*count)++] = (struct rl_data_range){(uint64_t)data, (uint64_t)(hole - data)};
 		data = hole;
 	}
-	if ((data >= 0 || errno == ENXIO) && !(*count == 1 && (*ranges)[0].length == size))
-		return true;
+	number = data < 0 || hole < 0 ? errno : 0;
+	if ((!number || number == ENXIO) && !(*count == 1 && (*ranges)[0].length == size))
+		return 1;
 	free(*ranges);
 	*ranges = NULL;
-	return false;
+	errno = number;
+	return !number || number == ENXIO || number == EINVAL || number == EOPNOTSUPP ? 0 : -1;
 }
 
 const struct rl_data_map *rl_keep_map(struct rl_tree *tree, const struct rl_data_range *ranges, size_t count)
@@ -214,6 +219,7 @@ int rl_source_file(struct rl_tree *tree, struct rl_inode *inode, const char *pat
 	struct rl_data_range *ranges = NULL;
 	size_t count;
 	struct stat st;
+	int holes = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
@@ -224,9 +230,13 @@ int rl_source_file(struct rl_tree *tree, struct rl_inode *inode, const char *pat
 	}
 	rl_folder_set_content(tree, inode, rl_folder_keep(tree, -1, NULL),
 		rl_arena_string(&tree->arena, path, strlen(path)), &st);
-	if (rl_may_have_holes(&st) && rl_find_data(fd, inode->size, &ranges, &count))
+	if (rl_may_have_holes(&st))
+		holes = rl_find_data(fd, inode->size, &ranges, &count);
+	if (holes > 0)
 		inode->map = rl_keep_map(tree, ranges, count);
+	if (holes < 0)
+		rl_fail_errno(err, path, "read", errno);
 	free(ranges);
 	close(fd);
-	return 0;
+	return holes < 0 ? -1 : 0;
 }

@@ -202,13 +202,16 @@ static int look_at_target(struct worker *w, const char *name, struct seen *seen)
 
 static int look_for_holes(struct worker *w, const char *name, struct seen *seen)
 {
-	int fd = openat(w->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = openat(w->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), holes;
 
 	if (fd < 0)
 		return rl_folder_fail(&w->err, w->folder, name, "open", strerror(errno));
-	seen->has_holes = rl_find_data(fd, (uint64_t)seen->st.st_size, &seen->ranges, &seen->range_count);
+	holes = rl_find_data(fd, (uint64_t)seen->st.st_size, &seen->ranges, &seen->range_count);
+	seen->has_holes = holes > 0;
+	if (holes < 0)
+		rl_folder_fail(&w->err, w->folder, name, "read", strerror(errno));
 	close(fd);
-	return 0;
+	return holes < 0 ? -1 : 0;
 }
 
 static bool is_excluded(struct scan *scan, const struct rl_node *at, const char *name)

@@ -31,11 +31,12 @@ void rl_folder_set_content(struct rl_tree *tree, struct rl_inode *inode, const s
 	const char *name, const struct stat *st);
 
 /*
- * The parts of a file that have data. Fewer blocks than the size asks for are a reason to look; true:
- * there are holes, and the caller frees *ranges, which may be NULL.
+ * The parts of a file that have data. Fewer blocks than the size asks for are a reason to look. 1: there
+ * are holes; 0: none, or the file system does not tell; -1 with errno. The caller frees *ranges, which may
+ * be NULL.
  */
 bool rl_may_have_holes(const struct stat *st);
-bool rl_find_data(int fd, uint64_t size, struct rl_data_range **ranges, size_t *count);
+int rl_find_data(int fd, uint64_t size, struct rl_data_range **ranges, size_t *count);
 const struct rl_data_map *rl_keep_map(struct rl_tree *tree, const struct rl_data_range *ranges, size_t count);
 
 #endif
