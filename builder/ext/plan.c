@@ -42,11 +42,10 @@ int rl_plan_fail(const struct rl_plan *plan, const struct rl_inode *inode, struc
 
 struct examination {
 	const struct rl_plan *plan;
-	int64_t newest; /* time */
 	struct rl_error *err;
 };
 
-/* The one walk over the tree as it came: whether it can be stored, its newest time; no inode has a number yet. */
+/* The one walk over the tree as it came: whether it can be stored; and no inode has a number yet. */
 static int examine(struct rl_node *node, void *context)
 {
 	struct examination *x = context;
@@ -73,20 +72,14 @@ static int examine(struct rl_node *node, void *context)
 		 !(plan->options.features[2] & EXT4_FEATURE_RO_COMPAT_DIR_NLINK))
 		reason = "more than 64998 subdirectories need the feature dir_nlink";
 	inode->number = 0;
-	if (inode->mtime > x->newest)
-		x->newest = inode->mtime;
 	return reason ? rl_plan_fail(plan, inode, x->err, "%s", reason) : 0;
 }
 
 /* The superblock has 32 bits for it, and ext2fs takes 0 for "now". */
-static int64_t image_time(const struct rl_plan *plan, int64_t newest)
+static int64_t image_time(const struct rl_ext_options *options)
 {
-	int64_t time = newest;
+	int64_t time = options->has_time ? options->time : RL_EPOCH_TIME;
 
-	if (plan->options.has_time)
-		time = plan->options.time;
-	else if (!plan->tree->root->inode->dir->count)
-		time = plan->tree->root->inode->mtime ? plan->tree->root->inode->mtime : RL_EPOCH_TIME;
 	return time < 1 ? 1 : time > UINT32_MAX ? UINT32_MAX : time;
 }
 
@@ -221,7 +214,7 @@ int rl_plan_make(struct rl_tree *tree, const struct rl_ext_options *options, con
 	struct rl_plan **result, struct rl_error *err)
 {
 	struct rl_plan *plan = rl_calloc(1, sizeof(*plan));
-	struct examination x = {.plan = plan, .newest = INT64_MIN, .err = err};
+	struct examination x = {.plan = plan, .err = err};
 
 	*result = NULL;
 	plan->tree = tree;
@@ -233,7 +226,7 @@ int rl_plan_make(struct rl_tree *tree, const struct rl_ext_options *options, con
 	plan->orphan_blocks = rl_plan_has(plan, 0, EXT4_FEATURE_COMPAT_ORPHAN_FILE) != 0;
 	if (rl_ext_options_check(options, subject, err) || rl_tree_walk(tree->root, examine, &x))
 		goto failed;
-	plan->time = image_time(plan, x.newest);
+	plan->time = image_time(options);
 	if (add_lost_found(plan, err))
 		goto failed;
 	rl_tree_sort(tree);

@@ -13,9 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RL_UUID_SIZE  16
-#define RL_LABEL_MAX  16 /* bytes, EXT2_LABEL_LEN */
-#define RL_EPOCH_TIME 1577836800 /* 2020-01-01 00:00:00 UTC: the time of images whose tree has none */
+#define RL_UUID_SIZE 16
+#define RL_LABEL_MAX 16 /* bytes, EXT2_LABEL_LEN */
+#define RL_EPOCH_TIME                                                                                        \
+	1577836800 /* 2020-01-01 00:00:00 UTC: the time of images, unless another is asked for */
 
 struct rl_ext_options {
 	uint32_t features[3]; /* s_feature_compat, s_feature_incompat, s_feature_ro_compat */
@@ -27,7 +28,11 @@ struct rl_ext_options {
 	char label[RL_LABEL_MAX + 1];
 	bool has_uuid; /* else it derives from the tree and the options */
 	uint8_t uuid[RL_UUID_SIZE];
-	bool has_time; /* else the newest time in the tree: of the superblock and of what the tree does not have */
+	/*
+	 * Of the superblock, and of what the tree does not have; else RL_EPOCH_TIME. Not the newest file's,
+	 * which may be in the future: e2fsck takes such a superblock for a mistake.
+	 */
+	bool has_time;
 	int64_t time;
 };
 
