@@ -130,6 +130,25 @@ make_source() {
     fsck t.ext4
 }
 
+@test "resize2fs finds nothing to take off, and makes it larger" {
+    mkdir -p src/many
+    for i in $(seq 600); do head -c $((i * 90)) /dev/urandom >src/many/$i; done
+    head -c 9000000 /dev/urandom >src/large
+    for options in "--fs ext4" "--fs ext4 --block-size 1024" "--fs ext2 --block-size 1024" "--fs ext3 --block-size 2048" \
+        "--features ^has_journal,^resize_inode,meta_bg"; do
+        rootlet pack -q -o t.img $options src
+        size=$(stat -c %s t.img)
+        cp t.img smaller.img
+        resize2fs -M smaller.img 2>&1 | grep -v '^resize2fs 1'
+        [ "$(stat -c %s smaller.img)" -gt $((size * 99 / 100)) ]
+        truncate -s +200M t.img
+        resize2fs t.img
+        fsck t.img
+        [ "$(dumpe2fs -h t.img 2>/dev/null | sed -n 's/^Free blocks: *//p')" -gt 40000 ]
+        rootlet cat t.img:/large | cmp - src/large
+    done
+}
+
 @test "a plan without an image" {
     make_source
     run -0 rootlet pack --plan src
@@ -137,6 +156,30 @@ make_source() {
     run -0 rootlet pack --plan --json src
     [[ $output == *'"blocks": '* ]]
     only src
+}
+
+@test "the plan names the largest subtrees" {
+    mkdir -p src/usr/share/doc src/bin
+    head -c 300000 /dev/zero >src/usr/share/doc/text
+    head -c 100000 /dev/zero >src/bin/program
+    ln src/bin/program src/usr/share/doc/program
+    run -0 rootlet pack --plan src
+    [[ $output == *"largest subtrees"*"/usr"*"/usr/share"*"/usr/share/doc"*"/bin"* ]]
+    rootlet pack --plan --json src >plan
+    perl -MJSON::PP -e 'local $/; my $p = decode_json(<STDIN>); my @s = @{$p->{largest_subtrees}};
+        exit !($s[0]{path} eq "/usr" && $s[0]{inodes} == 4 && $s[0]{bytes} >= 300000 && $p->{data_blocks} == 99)' <plan
+}
+
+@test "inodes of 128 bytes" {
+    mkdir src
+    echo x >src/x
+    rootlet pack -o t.img --fs ext2 --inode-size 128 src
+    fsck t.img
+    rootlet info t.img | grep -q 'of 128 bytes'
+    run --separate-stderr rootlet pack -o t.img --inode-size 512 src
+    failed 2 "128 or 256"
+    run --separate-stderr rootlet pack -o t.img --inode-size 128 --features inline_data src
+    failed 1 "inline_data needs inodes of 256 bytes"
 }
 
 @test "what is not supported says so" {
