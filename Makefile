@@ -52,6 +52,26 @@ $(B)/tests/unit/%: tests/unit/%.c $(filter-out $(B)/builder/main.o,$(OBJECTS))
 	@echo "  CC    $<"
 	@$(COMPILE) -MF $@.d -Itests/unit -o $@ $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LDLIBS)
 
+# Fuzz targets: here each runs over the inputs that are kept for it; `make fuzz` looks for more.
+TARGETS  := $(filter-out replay,$(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/*.c))))
+REPLAYS  := $(TARGETS:%=$(B)/tests/fuzz/%)
+FUZZ_SECONDS = 60
+
+$(B)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(filter-out $(B)/builder/main.o,$(OBJECTS))
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(COMPILE) -MF $@.d -DCORPUS='"tests/fuzz/$*"' -o $@ $(filter tests/%.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LDLIBS)
+
+fuzz:
+	@for target in $(TARGETS); do \
+		mkdir -p build/fuzz/$$target-inputs && echo "  FUZZ  $$target" && \
+		clang -std=gnu11 $(WARNINGS) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
+			-fno-sanitize-recover=all -o build/fuzz/$$target tests/fuzz/$$target.c \
+			$(filter-out builder/main.c,$(SOURCES)) $(LDLIBS) && \
+		build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 -print_final_stats=1 \
+			-artifact_prefix=tests/fuzz/$$target/ build/fuzz/$$target-inputs tests/fuzz/$$target || exit 1; \
+	done
+
 # A rootlet for which the calls to the system that fault.c has can be made to fail.
 FAULTY   := $(B)/tests/rootlet-faulty
 
@@ -59,11 +79,11 @@ $(FAULTY): $(B)/tests/fault/fault.o $(OBJECTS)
 	@echo "  LINK  $@"
 	@$(CC) $(CFLAGS) $(SANITIZER) $(LDFLAGS) -o $@ $^ $$(nm $< | sed -n 's/.* T __wrap_/-Wl,--wrap=/p') $(LDLIBS)
 
--include $(OBJECTS:.o=.d) $(B)/tests/fault/fault.d $(UNITS:=.d)
+-include $(OBJECTS:.o=.d) $(REPLAYS:=.d) $(B)/tests/fault/fault.d $(UNITS:=.d)
 
 # With `make deps demo` nothing is compiled before the packages are there, also under -j.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(OBJECTS) $(UNITS) $(FAULTY): | deps
+$(OBJECTS) $(UNITS) $(REPLAYS) $(FAULTY): | deps
 endif
 
 deps:
@@ -93,9 +113,9 @@ boot: rootlet
 	./rootlet build -q demo
 	./rootlet run --append rootlet.demo=0 --timeout 0 demo
 
-check: rootlet $(UNITS) $(FAULTY) check-layers
+check: rootlet $(UNITS) $(REPLAYS) $(FAULTY) check-layers
 	@ROOTLET=$(CURDIR)/rootlet ROOTLET_FAULTY=$(CURDIR)/$(FAULTY) RL_SANITIZE=$(SANITIZE) prove --timer --failures --comments \
-		--exec tests/run-test $(UNITS) $(CLI) $(BOOT)
+		--exec tests/run-test $(UNITS) $(REPLAYS) $(CLI) $(BOOT)
 
 check-unit: rootlet $(UNITS)
 	@ROOTLET=$(CURDIR)/rootlet prove --timer --failures --exec tests/run-test $(UNITS)
@@ -134,7 +154,7 @@ help:
 	@echo "make bench      measurements against the peers"
 	@echo "make install    DESTDIR= PREFIX=/usr/local"
 	@echo "make clean      remove what was built; out/ stays"
-	@echo "for developers: deps-dev check-unit check-layers format format-check lint"
+	@echo "for developers: deps-dev fuzz check-unit check-layers format format-check lint"
 
 FORCE:
-.PHONY: all deps deps-dev demo boot check check-unit check-layers bench format format-check lint install clean help FORCE
+.PHONY: all deps deps-dev demo boot check fuzz check-unit check-layers bench format format-check lint install clean help FORCE

@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Changes whenever the same inputs give other bytes than before for a data disk. */
-#define DATA_FORMAT "2"
-
 struct build {
 	const struct rl_recipe_roots *roots;
 	const struct rl_image_recipe *recipe;
@@ -85,7 +82,6 @@ static int disk_key(struct build *b, const struct rl_disk_recipe *disk, const st
 	int result;
 
 	*known = true;
-	rl_hash_string(hash, "format", DATA_FORMAT);
 	rl_hash_u64(hash, "time", (uint64_t)b->time);
 	hash_disk(hash, disk);
 	result = rl_skeletons_hash(hash, skeletons, skeletons_of(b, disk)->count, b->err);
@@ -159,17 +155,20 @@ static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const s
 	const char *path, enum rl_disk_state *state, uint64_t *size)
 {
 	char key[RL_SHA256_HEX];
-	bool known, unchanged = false;
+	bool known, touched, unchanged = false;
 
 	if (disk_key(b, disk, skeletons, key, &known))
 		return -1;
 	*state = RL_DISK_KEPT;
-	if (known && !b->options->force && rl_stamp_fits(b->stamp, path, key))
+	touched = rl_stamp_touched(b->stamp, path);
+	/* What another rootlet made is made anew, but not what a guest has written to. */
+	if (known && !b->options->force && rl_stamp_fits(b->stamp, path, key) &&
+		(rl_stamp_is_current(b->stamp, path) || touched))
 		return 0;
 	/* Asked before packages are built, which may take minutes, and once more when it is replaced. */
 	if (rl_lock_check(path, true, "write", b->err))
 		return -1;
-	if (!is_root(disk) && !b->options->force && rl_stamp_touched(b->stamp, path))
+	if (!is_root(disk) && !b->options->force && touched)
 		return rl_fail(b->err, path, "write",
 			"its recipe changed, but the disk was written to since it was built: move it away, "
 			"or use --force");

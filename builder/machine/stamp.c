@@ -12,9 +12,12 @@
 
 #define STAMP_MAX ((size_t)1024 * 1024)
 
+/* Changes whenever the same inputs give other bytes than before for a data disk. */
+#define DATA_FORMAT 3
+
 struct rl_stamp {
 	char *file;
-	json_t *disks; /* "root.ext4" -> {key, size, mtime, mtime_nsec} */
+	json_t *disks; /* "root.ext4" -> {format, key, size, mtime, mtime_nsec} */
 };
 
 /* A stamp that cannot be read is as good as none: everything is built. */
@@ -60,6 +63,13 @@ bool rl_stamp_fits(const struct rl_stamp *stamp, const char *disk_path, const ch
 	       st.st_size == json_integer_value(json_object_get(disk, "size"));
 }
 
+bool rl_stamp_is_current(const struct rl_stamp *stamp, const char *disk_path)
+{
+	const json_t *disk = json_object_get(stamp->disks, file_name(disk_path));
+
+	return json_integer_value(json_object_get(disk, "format")) == DATA_FORMAT;
+}
+
 bool rl_stamp_touched(const struct rl_stamp *stamp, const char *disk_path)
 {
 	const json_t *disk = json_object_get(stamp->disks, file_name(disk_path));
@@ -81,8 +91,9 @@ int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *ke
 	if (stat(disk_path, &st))
 		return rl_fail_errno(err, disk_path, "read", errno);
 	json_object_set_new(stamp->disks, file_name(disk_path),
-		json_pack("{s:s,s:I,s:I,s:I}", "key", key, "size", (json_int_t)st.st_size, "mtime",
-			(json_int_t)st.st_mtim.tv_sec, "mtime_nsec", (json_int_t)st.st_mtim.tv_nsec));
+		json_pack("{s:i,s:s,s:I,s:I,s:I}", "format", DATA_FORMAT, "key", key, "size",
+			(json_int_t)st.st_size, "mtime", (json_int_t)st.st_mtim.tv_sec, "mtime_nsec",
+			(json_int_t)st.st_mtim.tv_nsec));
 	text = json_dumps(stamp->disks, JSON_INDENT(2) | JSON_SORT_KEYS);
 	result = rl_publish_bytes(stamp->file, text, strlen(text), err);
 	free(text);

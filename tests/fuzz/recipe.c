@@ -1,9 +1,6 @@
 /*
  * Any bytes as a package recipe, an image recipe and a skeleton's: no crash, no leak, no hang, and a
  * reason whenever it is refused. Works in a folder of its own below TMPDIR or /tmp.
- *
- * Compiled by clang with -fsanitize=fuzzer,address,undefined, all of builder/recipe/ and builder/base/;
- * tests/fuzz/recipe/ has seeds: FUZZER -max_len=4096 FOLDER_FOR_NEW_INPUTS tests/fuzz/recipe
  */
 #include "base/io.h"
 #include "base/mem.h"
