@@ -68,6 +68,7 @@ struct job {
 	struct piece pieces[PIECES_MAX];
 	size_t count; /* 0: all are handed out, or something failed */
 	bool large; /* there is one piece, which may be larger than the buffer */
+	uint64_t done_blocks; /* with this job */
 	uint64_t sync_offset, sync_size; /* bytes of the image to start writing to the disk */
 };
 
@@ -126,6 +127,7 @@ static bool next_job(struct copy *copy, struct job *job)
 		}
 	}
 	plan_sync(copy, job);
+	job->done_blocks = copy->done_blocks;
 	pthread_mutex_unlock(&copy->lock);
 	return job->count > 0;
 }
@@ -286,7 +288,7 @@ static void *work(void *argument)
 			result = rl_check_interrupted(copy->plan->subject, "write", &w->err);
 		if (w->main)
 			rl_progress_bytes(copy->plan->subject,
-				copy->done_blocks * copy->plan->options.block_size,
+				job.done_blocks * copy->plan->options.block_size,
 				copy->total_blocks * copy->plan->options.block_size);
 	}
 	if (!result)

@@ -75,6 +75,9 @@ void rl_rules_apply(struct rl_tree *tree, struct rl_rule *rules, size_t count)
 {
 	struct applying a = {.rules = rules, .count = count};
 
+	/* So that it does not matter in which order names of one inode came. */
+	if (count)
+		rl_tree_sort(tree);
 	/* First, so that a name that goes has no say in what stays under another one. */
 	if (has_kind(rules, count, true))
 		rl_tree_walk(tree->root, note_excluded, &a);

@@ -63,6 +63,11 @@ END
     debugfs -w -R 'mkdir /written' mine/data.ext4 2>/dev/null
     run -0 --separate-stderr rootlet build -o mine mine.conf
     [[ $stderr == *"nothing to do"* ]]
+    # Nor does another rootlet; what no guest has written to is made anew.
+    sed -i 's/"format": [0-9]*/"format": 0/' mine/build.json
+    run -0 --separate-stderr rootlet build -o mine mine.conf
+    [[ $stderr == *"root.ext4: made again, the same bytes"* && $stderr != *data* ]]
+    rootlet ls mine/data.ext4 | grep -qx written
     sed -i 's/8M/9M/' mine.conf
     run --separate-stderr rootlet build -q -o mine mine.conf
     [ "$status" = 1 ]
