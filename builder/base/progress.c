@@ -68,19 +68,38 @@ void rl_progress(const char *what, const char *format, ...)
 	free(text);
 }
 
-void rl_progress_bytes(const char *what, uint64_t done, uint64_t total)
+/* Whether a line is wanted, and the last one is old enough. */
+static bool is_due(void)
 {
 	struct timespec now;
 	int64_t ms;
-	char text[64], a[16], b[16];
 
 	if (!wanted())
-		return;
+		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	if (line_shown && ms - last_shown_ms < 100)
-		return;
+		return false;
 	last_shown_ms = ms;
+	return true;
+}
+
+void rl_progress_files(const char *what, uint64_t count)
+{
+	char text[64];
+
+	if (!is_due())
+		return;
+	snprintf(text, sizeof(text), "%llu files", (unsigned long long)count);
+	show(what, text);
+}
+
+void rl_progress_bytes(const char *what, uint64_t done, uint64_t total)
+{
+	char text[64], a[16], b[16];
+
+	if (!is_due())
+		return;
 	if (total)
 		snprintf(text, sizeof(text), "%s of %s (%u%%)", rl_format_size(a, done),
 			rl_format_size(b, total), (unsigned)(done >= total ? 100 : done * 100 / total));

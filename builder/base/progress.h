@@ -15,6 +15,8 @@ void rl_progress_set(enum rl_progress_when when);
 void rl_progress(const char *what, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Shows done of total bytes (total 0: unknown), at most ten times a second. */
 void rl_progress_bytes(const char *what, uint64_t done, uint64_t total);
+/* Shows a number of files, as often. */
+void rl_progress_files(const char *what, uint64_t count);
 /* Wipes the line; call it before anything else is printed. */
 void rl_progress_clear(void);
 

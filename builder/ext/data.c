@@ -78,10 +78,13 @@ struct job {
  */
 static void plan_sync(struct copy *copy, struct job *job)
 {
-	uint64_t offset = job->pieces[0].block * copy->plan->options.block_size;
+	uint64_t offset;
 
 	job->sync_size = 0;
-	if (!job->count || offset < copy->synced + 2 * SYNC_SIZE)
+	if (!job->count)
+		return;
+	offset = job->pieces[0].block * copy->plan->options.block_size;
+	if (offset < copy->synced + 2 * SYNC_SIZE)
 		return;
 	job->sync_offset = copy->synced;
 	job->sync_size = offset - SYNC_SIZE - copy->synced;
@@ -329,7 +332,7 @@ int rl_data_write(const struct rl_plan *plan, int fd, struct rl_error *err)
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.total_blocks = plan->sum.data,
 		.failure = RL_ERROR_NONE};
-	struct worker workers[THREADS_MAX];
+	struct worker workers[THREADS_MAX] = {{.copy = NULL}};
 	size_t n = thread_count(&copy), started = 1;
 
 	for (size_t i = 0; i < n; i++)

@@ -153,13 +153,13 @@ const char *rl_check_sha256(const char *text)
 
 const char *rl_check_url(const char *text)
 {
-	static const char *const schemes[] = {"https://", "http://", "ftp://", "file:///"};
+	static const char *const schemes[] = {"https://", "http://", "file:///"};
 
 	for (size_t i = 0; i < RL_COUNT(schemes); i++) {
 		if (!strncmp(text, schemes[i], strlen(schemes[i])))
 			return rl_check_word(text);
 	}
-	return "must begin with https://, http://, ftp:// or file:///";
+	return "must begin with https://, http:// or file:///";
 }
 
 const char *rl_check_password(const char *text)

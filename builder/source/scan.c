@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/progress.h"
 #include "base/signals.h"
 
 #include <dirent.h>
@@ -22,13 +23,15 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
-#define BATCH_MAX    64 /* entries */
-#define THREADS_MAX  8
-#define THREAD_WORTH 4 /* folders waiting that are worth a further thread */
-#define TARGET_MAX   4096 /* a symlink's target, with its end */
-#define NAMES_SIZE   1024 /* of xattrs: usually enough */
+#define BATCH_MAX        64 /* entries */
+#define THREADS_MAX      8
+#define THREAD_WORTH     4 /* folders waiting that are worth a further thread */
+#define TELL_NANOSECONDS 200000000
+#define TARGET_MAX       4096 /* a symlink's target, with its end */
+#define NAMES_SIZE       1024 /* of xattrs: usually enough */
 
 /* A folder that is still to be listed. */
 struct pending {
@@ -56,6 +59,7 @@ struct scan {
 	size_t pending_count, pending_room;
 	size_t active; /* threads that are listing a folder, which may bring new ones */
 	bool stop;
+	uint64_t count; /* entries that are in the tree */
 	struct link_slot *links;
 	size_t link_count, link_room;
 	struct rl_error *err; /* set once, with stop */
@@ -375,6 +379,7 @@ static int put_batch(struct worker *w)
 			result = put(w, &w->batch[i]);
 		free(w->batch[i].ranges);
 	}
+	w->scan->count += w->count;
 	if (w->scan->pending_count)
 		pthread_cond_broadcast(&w->scan->changed);
 	pthread_mutex_unlock(&w->scan->lock);
@@ -464,6 +469,19 @@ static void *work(void *argument)
 	return NULL;
 }
 
+/* Waits for a change; after a while, says how far it is. */
+static void wait_and_tell(struct scan *scan)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += TELL_NANOSECONDS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (pthread_cond_timedwait(&scan->changed, &scan->lock, &until) == ETIMEDOUT)
+		rl_progress_files(scan->top->root->path, scan->count);
+}
+
 /* Starts a thread, and further ones while there is work for them. */
 static int scan_all(struct scan *scan)
 {
@@ -480,9 +498,10 @@ static int scan_all(struct scan *scan)
 			number = pthread_create(&workers[started].thread, NULL, work, &workers[started]);
 			started += !number;
 		} else {
-			pthread_cond_wait(&scan->changed, &scan->lock);
+			wait_and_tell(scan);
 		}
 	}
+	rl_progress_clear();
 	/* With one thread fewer it goes on; without any it cannot. */
 	if (number && !started)
 		scan->stop = true;

@@ -65,7 +65,7 @@ static void add_umid(const char *name, struct rl_argv *argv)
 	char umid[UMID_MAX + 1];
 	size_t n = 0;
 
-	for (; name[n] && n < UMID_MAX; n++)
+	for (; n < UMID_MAX && name[n]; n++)
 		umid[n] = isalnum((unsigned char)name[n]) || (n && strchr("-_.", name[n])) ? name[n] : '_';
 	umid[n] = '\0';
 	rl_argv_printf(argv, "umid=%s", n ? umid : "guest");
