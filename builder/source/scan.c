@@ -29,7 +29,8 @@
 #define BATCH_MAX        64 /* entries */
 #define THREADS_MAX      8
 #define THREAD_WORTH     4 /* folders waiting that are worth a further thread */
-#define TELL_NANOSECONDS 200000000
+#define TELL_NANOSECONDS 200000000 /* how often it is told how far it is, at least */
+#define TELL_FILES       20000
 #define TARGET_MAX       4096 /* a symlink's target, with its end */
 #define NAMES_SIZE       1024 /* of xattrs: usually enough */
 
@@ -469,7 +470,7 @@ static void *work(void *argument)
 	return NULL;
 }
 
-/* Waits for a change; after a while, says how far it is. */
+/* Waits for a change; where there are many files, says how far it is. */
 static void wait_and_tell(struct scan *scan)
 {
 	struct timespec until;
@@ -478,7 +479,8 @@ static void wait_and_tell(struct scan *scan)
 	until.tv_nsec += TELL_NANOSECONDS;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	if (pthread_cond_timedwait(&scan->changed, &scan->lock, &until) == ETIMEDOUT)
+	pthread_cond_timedwait(&scan->changed, &scan->lock, &until);
+	if (scan->count >= TELL_FILES)
 		rl_progress_files(scan->top->root->path, scan->count);
 }
 
