@@ -244,6 +244,9 @@ int rl_publish_commit(struct rl_publish *out, bool *unchanged, struct rl_error *
 		*unchanged = same;
 	if (same)
 		return 0;
+	if (out->keep && faccessat(out->dirfd, out->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return rl_fail(
+			err, out->path, "write", "it is there, and not what would be written: move it away");
 	if (fsync(out->fd))
 		return rl_fail_errno(err, out->path, "sync", errno);
 	if (!out->temp && take_name(out))

@@ -22,11 +22,12 @@ struct rl_publish {
 	char *temp; /* the temporary name while there is one, owned; NULL with O_TMPFILE */
 	int dirfd; /* the output's folder */
 	int fd; /* readable and writable; the caller writes through it */
+	bool keep; /* may be set before the commit: fails if that would change the output */
 };
 
 #define RL_PUBLISH_NONE                                                                                      \
 	{                                                                                                    \
-		NULL, NULL, NULL, -1, -1                                                                     \
+		NULL, NULL, NULL, -1, -1, false                                                              \
 	}
 
 /* Opens the new file for path. If it fails, nothing needs to be closed. */

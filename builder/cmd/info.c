@@ -72,15 +72,16 @@ static void print_info(const char *file, const struct rl_image_info *info)
 static void print_info_json(const char *file, const struct rl_image_info *info)
 {
 	json_t *object = json_pack(
-		"{s:s*,s:I,s:s,s:s*,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:s,s:I,s:I,s:I,s:s*,s:i}",
-		"image", file, "size", (json_int_t)info->file_size, "type", info->type, "label", info->label,
-		"uuid", info->uuid, "state", state(info), "block_size", (int)info->block_size, "blocks",
-		(json_int_t)info->blocks, "free_blocks", (json_int_t)info->free_blocks, "reserved_blocks",
-		(json_int_t)info->reserved_blocks, "inodes", (json_int_t)info->inodes, "free_inodes",
-		(json_int_t)info->free_inodes, "inode_size", (int)info->inode_size, "groups",
-		(int)info->groups, "journal_size", (json_int_t)info->journal_size, "features", info->features,
-		"made", (json_int_t)info->made, "mounted", (json_int_t)info->mounted, "written",
-		(json_int_t)info->written, "mounted_on", info->last_mounted, "mounts", (int)info->mounts);
+		"{s:o,s:I,s:s,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:s,s:I,s:I,s:I,s:o,s:i}",
+		"image", rl_json_text(file), "size", (json_int_t)info->file_size, "type", info->type, "label",
+		rl_json_text(info->label), "uuid", info->uuid, "state", state(info), "block_size",
+		(int)info->block_size, "blocks", (json_int_t)info->blocks, "free_blocks",
+		(json_int_t)info->free_blocks, "reserved_blocks", (json_int_t)info->reserved_blocks, "inodes",
+		(json_int_t)info->inodes, "free_inodes", (json_int_t)info->free_inodes, "inode_size",
+		(int)info->inode_size, "groups", (int)info->groups, "journal_size",
+		(json_int_t)info->journal_size, "features", info->features, "made", (json_int_t)info->made,
+		"mounted", (json_int_t)info->mounted, "written", (json_int_t)info->written, "mounted_on",
+		rl_json_text(info->last_mounted), "mounts", (int)info->mounts);
 
 	rl_json_print(object);
 }

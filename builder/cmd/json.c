@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 json_t *rl_json_text(const char *text)
@@ -21,6 +22,9 @@ json_t *rl_json_text(const char *text)
 
 static void print(json_t *value, size_t flags)
 {
+	/* NULL would be a mistake of ours, and no output that a program can use. */
+	if (!value)
+		abort();
 	json_dumpf(value, stdout, flags);
 	putchar('\n');
 	json_decref(value);

@@ -19,10 +19,11 @@ struct row {
 static void show(const struct row *row, json_t *array)
 {
 	if (array) {
-		json_t *object = json_pack("{s:s,s:s}", "name", row->name, "summary", row->summary);
+		json_t *object =
+			json_pack("{s:s,s:o}", "name", row->name, "summary", rl_json_text(row->summary));
 
 		if (row->version)
-			json_object_set_new(object, "version", json_string(row->version));
+			json_object_set_new(object, "version", rl_json_text(row->version));
 		json_array_append_new(array, object);
 	} else {
 		printf("  %-16s %-10s %s\n", row->name, row->version ? row->version : "", row->summary);

@@ -27,13 +27,15 @@ static const struct rl_option options[] = {
 	{0, NULL, NULL, NULL},
 };
 
+#define DEPTH_MAX 4096
+
 struct listing {
 	struct rl_cmd *cmd;
 	bool lengthy, recursive, all, inodes, human, self, json;
 	bool failed;
 	bool printed; /* something, so a heading wants an empty line before it */
-	uint32_t *above; /* the directories that are being listed: a loop must end */
-	size_t depth, above_room;
+	uint8_t *listed; /* of the image's directories, a bit each: what is listed twice may never end */
+	size_t depth;
 };
 
 struct row {
@@ -204,12 +206,14 @@ static char *join(const char *path, const char *name)
 	return rl_printf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
 }
 
-static bool is_above(const struct listing *l, uint32_t number)
+/* Notes a directory; false if it was listed before. */
+static bool note_listed(struct listing *l, uint32_t number)
 {
-	for (size_t i = 0; i < l->depth; i++)
-		if (l->above[i] == number)
-			return true;
-	return false;
+	uint8_t bit = (uint8_t)(1u << number % 8);
+	bool fresh = !(l->listed[number / 8] & bit);
+
+	l->listed[number / 8] |= bit;
+	return fresh;
 }
 
 static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
@@ -225,8 +229,12 @@ static void list_below(struct listing *l, struct rl_image *image, const struct r
 			!strcmp(row->name, ".."))
 			continue;
 		below = join(path, row->name);
-		if (is_above(l, row->number)) {
-			rl_fail(&l->cmd->err, below, "list", "a directory that contains itself");
+		if (l->depth >= DEPTH_MAX) {
+			rl_fail(&l->cmd->err, below, "list", "more than %d directories deep", DEPTH_MAX);
+			complain(l);
+		} else if (!note_listed(l, row->number)) {
+			rl_fail(&l->cmd->err, below, "list",
+				"a directory that was listed before: it has two names, or contains itself");
 			complain(l);
 		} else {
 			list_directory(l, image, &row->inode, below, true);
@@ -265,9 +273,8 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 			print_row(l, row);
 		}
 	}
-	if (l->recursive && l->depth < 4096) {
-		RL_GROW(l->above, l->depth, l->above_room);
-		l->above[l->depth++] = dir->number;
+	if (l->recursive) {
+		l->depth++;
 		list_below(l, image, &rows, path);
 		l->depth--;
 	}
@@ -292,7 +299,10 @@ static void list_argument(struct listing *l, const char *word, bool heading)
 	if (rl_image_find(ip.image, ip.path, !l->lengthy && !l->self, &row.inode, &l->cmd->err)) {
 		complain(l);
 	} else if (S_ISDIR(row.inode.mode) && !l->self) {
+		l->listed = rl_calloc(1, (size_t)rl_image_inode_count(ip.image) / 8 + 1);
+		note_listed(l, row.inode.number);
 		list_directory(l, ip.image, &row.inode, ip.path, heading);
+		free(l->listed);
 	} else {
 		row.name = ip.path;
 		row.number = row.inode.number;
@@ -336,7 +346,6 @@ static int run(struct rl_cmd *cmd)
 	for (size_t i = 0; i < count; i++)
 		list_argument(&l, words[i], count > 1 || l.recursive);
 	free(words);
-	free(l.above);
 	id = rl_cmd_flush(cmd);
 	return id ? id : l.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
 }

@@ -256,7 +256,7 @@ static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan 
 	struct rl_plan_summary sum;
 	bool unchanged = false;
 	char size[16];
-	int result = rl_ext_publish(plan, p->output, &unchanged, &cmd->err);
+	int result = rl_ext_publish(plan, p->output, false, &unchanged, &cmd->err);
 
 	rl_plan_summarise(plan, &sum);
 	if (!result && cmd->verbose > 0)

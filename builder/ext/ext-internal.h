@@ -194,6 +194,8 @@ int rl_inline_build(const struct rl_plan *plan, uint32_t index, uint8_t block[60
 
 /* ---- geometry.c: how many blocks and groups ---- */
 
+#define RL_INODES_MAX ((uint64_t)UINT32_MAX - 65536) /* some are left for rounding up */
+
 /* The journal that mke2fs would make in so many blocks; 0: none. */
 uint32_t rl_journal_blocks(const struct rl_ext_options *options, uint64_t blocks);
 /* The orphan file that mke2fs would make in plan->fs. */

@@ -52,7 +52,10 @@ static int initialize(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, st
 	if (plan->fs)
 		ext2fs_free(plan->fs);
 	plan->fs = NULL;
-	if (inodes > UINT32_MAX - 65536)
+	/* Descriptors and groups are counted in 32 bits, blocks in 48. */
+	if (blocks >= (uint64_t)1 << 48 || blocks / (8 * plan->options.block_size) >= (uint64_t)1 << 31)
+		return rl_fail(err, plan->subject, "plan", "larger than an ext4 file system can be");
+	if (inodes > RL_INODES_MAX)
 		return rl_fail(err, plan->subject, "plan", "more inodes than the file system can number");
 	if (!(plan->options.features[1] & EXT4_FEATURE_INCOMPAT_64BIT) && blocks > UINT32_MAX)
 		return rl_fail(err, plan->subject, "plan", "more than 2^32 blocks need the feature 64bit");
@@ -72,6 +75,9 @@ static int initialize(struct rl_plan *plan, uint64_t blocks, uint64_t inodes, st
 			~(uint32_t)(EXT3_FEATURE_COMPAT_HAS_JOURNAL | EXT4_FEATURE_COMPAT_ORPHAN_FILE);
 	if (plan->inode_size == EXT2_GOOD_OLD_INODE_SIZE)
 		param.s_feature_ro_compat &= ~(uint32_t)EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE;
+	/* Its block numbers have 32 bits; mke2fs leaves it out too. */
+	if (blocks > UINT32_MAX)
+		param.s_feature_compat &= ~(uint32_t)EXT2_FEATURE_COMPAT_RESIZE_INODE;
 	ext2fs_blocks_count_set(&param, blocks);
 	param.s_inodes_count = (uint32_t)inodes;
 	code = ext2fs_initialize("-", EXT2_FLAG_64BITS, &param, rl_fd_io_manager, &plan->fs);

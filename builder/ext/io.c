@@ -123,7 +123,7 @@ void rl_fd_io_attach(io_channel channel, int fd)
 
 int rl_fail_ext(struct rl_error *err, const char *subject, const char *action, errcode_t code)
 {
-	/* The table has to be there for error_message() to know ext2fs's codes; adding it twice is harmless. */
+	/* error_message() knows ext2fs's codes by this table; adding it twice is harmless. */
 	initialize_ext2_error_table();
 	return rl_fail(err, subject, action, "%s", error_message(code));
 }

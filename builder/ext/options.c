@@ -63,6 +63,11 @@ int rl_ext_options_check(const struct rl_ext_options *options, const char *subje
 {
 	const uint32_t *f = options->features;
 
+	if ((f[INCOMPAT] & EXT4_FEATURE_INCOMPAT_64BIT) && !(f[INCOMPAT] & EXT3_FEATURE_INCOMPAT_EXTENTS))
+		return rl_fail(err, subject, "choose features", "64bit needs extent: ^extent,^64bit");
+	if ((f[COMPAT] & EXT2_FEATURE_COMPAT_RESIZE_INODE) &&
+		!(f[RO_COMPAT] & EXT2_FEATURE_RO_COMPAT_LARGE_FILE))
+		return rl_fail(err, subject, "choose features", "resize_inode needs large_file");
 	if ((f[INCOMPAT] & EXT4_FEATURE_INCOMPAT_INLINE_DATA) &&
 		options->inode_size == EXT2_GOOD_OLD_INODE_SIZE)
 		return rl_fail(err, subject, "choose features", "inline_data needs inodes of 256 bytes");

@@ -8,6 +8,14 @@
 
 #define EXTENT_LENGTH_MAX 32768 /* EXT_INIT_MAX_LEN */
 #define EXTENT_ROOT       4 /* extents in the inode itself */
+#define GAP_SIZES         64 /* powers of two, in blocks */
+#define GAP_TRIES         8
+
+/* Runs left behind with something left, of about the same size. */
+struct gaps {
+	size_t *runs;
+	size_t count, room;
+};
 
 /*
  * Gives blocks from the front of the free runs. A file that does not fit into what is left of a run,
@@ -17,8 +25,7 @@
 struct giver {
 	struct rl_plan *plan;
 	size_t current; /* the first run that is not left behind */
-	size_t *gaps; /* runs left behind with something left */
-	size_t gap_count, gap_room;
+	struct gaps gaps[GAP_SIZES];
 	uint64_t lacking;
 };
 
@@ -35,51 +42,67 @@ static struct rl_run take(struct giver *g, size_t run, uint64_t count)
 	return taken;
 }
 
-static void drop_empty_gaps(struct giver *g)
+static int log2_of(uint64_t n)
 {
-	size_t kept = 0;
-
-	for (size_t i = 0; i < g->gap_count; i++)
-		if (left_in(g, g->gaps[i]))
-			g->gaps[kept++] = g->gaps[i];
-	g->gap_count = kept;
+	return 63 - __builtin_clzll(n);
 }
 
-static void leave_current(struct giver *g)
+/* A run that is left behind goes to the gaps of its size, if there is something left of it. */
+static void add_gap(struct giver *g, size_t run)
 {
-	if (left_in(g, g->current)) {
-		RL_GROW(g->gaps, g->gap_count, g->gap_room);
-		g->gaps[g->gap_count++] = g->current;
-	}
-	g->current++;
+	struct gaps *gaps;
+
+	if (!left_in(g, run))
+		return;
+	gaps = &g->gaps[log2_of(left_in(g, run))];
+	RL_GROW(gaps->runs, gaps->count, gaps->room);
+	gaps->runs[gaps->count++] = run;
+}
+
+static struct rl_run take_gap(struct giver *g, struct gaps *gaps, size_t i, uint64_t count)
+{
+	size_t run = gaps->runs[i];
+	struct rl_run taken;
+
+	gaps->runs[i] = gaps->runs[--gaps->count];
+	taken = take(g, run, count < left_in(g, run) ? count : left_in(g, run));
+	add_gap(g, run);
+	return taken;
+}
+
+/* From a gap that has count blocks: any of a larger size has, and some of the same. Empty: none is found. */
+static struct rl_run give_gap(struct giver *g, uint64_t count)
+{
+	int size = log2_of(count);
+	struct gaps *same = &g->gaps[size];
+
+	for (size_t i = same->count, tries = 0; i-- > 0 && tries < GAP_TRIES; tries++)
+		if (left_in(g, same->runs[i]) >= count)
+			return take_gap(g, same, i, count);
+	while (++size < GAP_SIZES)
+		if (g->gaps[size].count)
+			return take_gap(g, &g->gaps[size], g->gaps[size].count - 1, count);
+	return (struct rl_run){0, 0};
 }
 
 /* One run of at most count blocks; of exactly count where that can be had. Empty: nothing is left. */
 static struct rl_run give(struct giver *g, uint64_t count)
 {
 	size_t runs = g->plan->run_count;
+	struct rl_run taken = give_gap(g, count);
 
-	for (size_t i = 0; i < g->gap_count; i++) {
-		if (left_in(g, g->gaps[i]) >= count) {
-			struct rl_run taken = take(g, g->gaps[i], count);
-
-			drop_empty_gaps(g);
-			return taken;
-		}
-	}
+	if (taken.count)
+		return taken;
 	while (g->current < runs && left_in(g, g->current) == 0)
 		g->current++;
-	if (g->current < runs && left_in(g, g->current) < count && g->current + 1 < runs &&
-		left_in(g, g->current + 1) >= count)
-		leave_current(g);
+	if (g->current + 1 < runs && left_in(g, g->current) < count && left_in(g, g->current + 1) >= count)
+		add_gap(g, g->current++);
 	if (g->current < runs)
 		return take(g, g->current, left_in(g, g->current) < count ? left_in(g, g->current) : count);
-	if (g->gap_count) {
-		struct rl_run taken = take(g, g->gaps[0], left_in(g, g->gaps[0]));
-
-		drop_empty_gaps(g);
-		return taken;
-	}
+	/* The largest piece that there is. */
+	for (int size = GAP_SIZES; size-- > 0;)
+		if (g->gaps[size].count)
+			return take_gap(g, &g->gaps[size], g->gaps[size].count - 1, count);
 	return (struct rl_run){0, 0};
 }
 
@@ -289,6 +312,7 @@ uint64_t rl_plan_place(struct rl_plan *plan)
 		plan->sum.slack += rl_blocks_of(block_size, inode_bytes(inode)) * (uint64_t)block_size -
 				   inode_bytes(inode);
 	}
-	free(g.gaps);
+	for (int size = 0; size < GAP_SIZES; size++)
+		free(g.gaps[size].runs);
 	return g.lacking;
 }

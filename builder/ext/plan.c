@@ -60,10 +60,15 @@ static int examine(struct rl_node *node, void *context)
 				  block_size;
 	const char *reason = NULL;
 
-	if (!plan->has_extents && most > (uint64_t)512 * (UINT32_MAX - 65536))
-		most = (uint64_t)512 * (UINT32_MAX - 65536); /* i_blocks counts sectors in 32 bits */
+	/* i_blocks counts sectors in 32 bits; with holes a file may have fewer, but few need that. */
+	if (!rl_plan_has(plan, 2, EXT4_FEATURE_RO_COMPAT_HUGE_FILE) &&
+		most > (uint64_t)512 * (UINT32_MAX - 65536))
+		most = (uint64_t)512 * (UINT32_MAX - 65536);
 	if (S_ISREG(inode->mode) && inode->size > most)
 		reason = "the file is larger than the file system can hold";
+	else if (S_ISREG(inode->mode) && inode->size > INT32_MAX &&
+		 !rl_plan_has(plan, 2, EXT2_FEATURE_RO_COMPAT_LARGE_FILE))
+		reason = "a file of 2 GiB or more needs the feature large_file";
 	else if (S_ISLNK(inode->mode) && inode->size >= block_size)
 		reason = "the symlink's target is longer than a block";
 	else if (!rl_is_dir(inode) && inode->link_count > LINK_MAX_EXT4)
@@ -119,7 +124,8 @@ static uint64_t free_left(const struct rl_plan *plan)
 /* Blocks that must stay free so that the guest's df shows them: the kernel holds some back. */
 static uint64_t wanted_free(const struct rl_plan *plan, uint64_t blocks)
 {
-	uint64_t wanted = (plan->options.free + plan->options.block_size - 1) / plan->options.block_size;
+	uint64_t wanted = plan->options.free / plan->options.block_size +
+			  (plan->options.free % plan->options.block_size != 0);
 	uint64_t reserve = blocks / 50 < KERNEL_RESERVE_MAX ? blocks / 50 : KERNEL_RESERVE_MAX;
 
 	return wanted ? wanted + (plan->has_extents ? reserve : 0) : 0;
@@ -129,7 +135,7 @@ static uint64_t wanted_free(const struct rl_plan *plan, uint64_t blocks)
  * The smallest size: starts below it and adds what is lacking. A block more brings at most one free
  * block more, so this does not overshoot.
  */
-static int find_size(struct rl_plan *plan, struct rl_error *err)
+static int find_size(struct rl_plan *plan, uint64_t least, struct rl_error *err)
 {
 	uint64_t inodes = rl_plan_last_number(plan), blocks = 4, fixed = 0;
 
@@ -143,6 +149,7 @@ static int find_size(struct rl_plan *plan, struct rl_error *err)
 			fixed += inode->size / plan->options.block_size;
 	}
 	blocks += fixed + wanted_free(plan, 0) + inodes * plan->inode_size / plan->options.block_size;
+	blocks = blocks > least ? blocks : least;
 	for (;;) {
 		int result = rl_geometry_make(plan, blocks, inodes, err);
 		uint64_t made, lacking;
@@ -189,6 +196,9 @@ static int take_size(struct rl_plan *plan, struct rl_error *err)
 	uint64_t inodes = size / bytes_per_inode(size), needed = rl_plan_last_number(plan);
 	int result = 1;
 
+	if (inodes > RL_INODES_MAX)
+		inodes = RL_INODES_MAX;
+
 	if (plan->options.free_inodes != UINT64_MAX)
 		needed += plan->options.free_inodes;
 	if (inodes < needed)
@@ -203,7 +213,8 @@ static int take_size(struct rl_plan *plan, struct rl_error *err)
 		if (result == 0 && rl_plan_place(plan) == 0)
 			return 0;
 	}
-	if (result < 0 || find_size(plan, err))
+	/* From there on, for a smaller one may have a smaller journal, and so room for what this one has not. */
+	if (result < 0 || find_size(plan, blocks, err))
 		return -1;
 	return rl_fail(err, plan->subject, "plan",
 		"a size of %" PRIu64 " is too small: at least %" PRIu64 " bytes are needed", size,
@@ -234,7 +245,7 @@ int rl_plan_make(struct rl_tree *tree, const struct rl_ext_options *options, con
 	rl_plan_identify(plan);
 	if (rl_plan_xattrs(plan, err) || plan_directories(plan, err))
 		goto failed;
-	if (options->size ? take_size(plan, err) : find_size(plan, err))
+	if (options->size ? take_size(plan, err) : find_size(plan, 0, err))
 		goto failed;
 	plan->file_size = options->size
 				  ? options->size

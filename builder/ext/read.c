@@ -17,7 +17,7 @@
 
 #define SYMLINKS_MAX 40
 #define COPY_CHUNK   ((size_t)1024 * 1024)
-#define DIR_SIZE_MAX ((uint64_t)4 * 1024 * 1024 * 1024)
+#define DIR_CHUNK    ((size_t)64 * 1024) /* of a directory: a multiple of any block size */
 
 /* ---- opening ---- */
 
@@ -67,6 +67,7 @@ int rl_image_open(const char *path, struct rl_image **result, struct rl_error *e
 	off_t size;
 
 	*result = NULL;
+	initialize_ext2_error_table();
 	image->path = rl_strdup(path);
 	image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (image->fd < 0 || fstat(image->fd, &st)) {
@@ -124,6 +125,11 @@ void rl_image_close(struct rl_image *image)
 const char *rl_image_path(const struct rl_image *image)
 {
 	return image->path;
+}
+
+uint32_t rl_image_inode_count(const struct rl_image *image)
+{
+	return image->fs->super->s_inodes_count;
 }
 
 pid_t rl_image_writer(const struct rl_image *image)
@@ -261,8 +267,10 @@ static int list_block(const struct rl_image *image, const struct rl_image_inode 
 		struct rl_image_entry entry = {name, name_size, number};
 		int result;
 
-		if (length == 0 && size == 65536)
-			length = 65536;
+		/* Of blocks of 64 KiB: 0 and 65535 stand for all of it, the lowest bits for the highest. */
+		if (size == 65536)
+			length = length == 0 || length == 65535 ? 65536
+								: (length & 65532) | (length & 3) << 16;
 		if (length < 8 || length % 4 || length > size - at || 8 + name_size > length ||
 			number > image->fs->super->s_inodes_count) {
 			*damaged = true;
@@ -311,12 +319,55 @@ static int list_inline(struct rl_image *image, const struct rl_image_inode *dir,
 	return result ? result : damaged ? -1 : 0;
 }
 
+/* A directory being read, run by run: a hostile one may claim any size, but not that many blocks. */
+struct dir_walk {
+	struct rl_image *image;
+	const struct rl_image_inode *dir;
+	const char *subject;
+	int (*visit)(const struct rl_image_entry *entry, void *context);
+	void *context;
+	uint8_t *chunk; /* DIR_CHUNK bytes */
+	uint64_t seen; /* bytes of the directory */
+	bool damaged;
+	int stopped; /* by visit, with this result */
+	struct rl_error *err;
+};
+
+static int list_run(uint64_t offset, uint64_t length, uint64_t place, void *context)
+{
+	struct dir_walk *w = context;
+	uint32_t block_size = w->image->block_size;
+
+	(void)offset;
+	w->seen += length;
+	while (length) {
+		size_t size = length < DIR_CHUNK ? (size_t)length : DIR_CHUNK;
+
+		if (rl_pread_all(w->image->fd, w->chunk, size, place))
+			return rl_fail(
+				w->err, w->subject, "list", "the image cannot be read where its blocks are");
+		for (size_t at = 0; at + block_size <= size; at += block_size) {
+			w->stopped = list_block(w->image, w->dir, w->chunk + at, block_size, w->subject,
+				w->visit, w->context, w->err, &w->damaged);
+			if (w->stopped)
+				return -1;
+		}
+		place += size;
+		length -= size;
+	}
+	return 0;
+}
+
 int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, const char *subject,
 	int (*visit)(const struct rl_image_entry *entry, void *context), void *context, struct rl_error *err)
 {
-	uint8_t *bytes;
-	bool damaged = false;
-	int result = 0;
+	struct dir_walk w = {.image = image,
+		.dir = dir,
+		.subject = subject,
+		.visit = visit,
+		.context = context,
+		.err = err};
+	int result;
 
 	if (!S_ISDIR(dir->mode))
 		return rl_fail_errno(err, subject, "list", ENOTDIR);
@@ -325,13 +376,14 @@ int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, cons
 	if (dir->size % image->block_size)
 		return rl_fail(err, subject, "list",
 			"a directory's size that is no multiple of a block (inode %u)", dir->number);
-	if (read_whole(image, dir, DIR_SIZE_MAX, subject, &bytes, err))
-		return -1;
-	for (uint64_t at = 0; !result && at < dir->size; at += image->block_size)
-		result = list_block(
-			image, dir, bytes + at, image->block_size, subject, visit, context, err, &damaged);
-	free(bytes);
-	return result ? result : damaged ? -1 : 0;
+	w.chunk = rl_alloc(DIR_CHUNK);
+	result = rl_image_runs(image, dir, subject, list_run, &w, err);
+	free(w.chunk);
+	if (w.stopped)
+		return w.stopped;
+	if (!result && w.seen < dir->size)
+		result = rl_fail(err, subject, "list", "a directory with a hole (inode %u)", dir->number);
+	return w.damaged ? -1 : result;
 }
 
 /* ---- paths ---- */

@@ -49,6 +49,8 @@ struct rl_image_info {
 int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err);
 void rl_image_close(struct rl_image *image);
 const char *rl_image_path(const struct rl_image *image);
+/* Inodes are numbered from 1 to this. */
+uint32_t rl_image_inode_count(const struct rl_image *image);
 /* The pid of a process that has the image locked for writing, as a running guest has; 0: none. */
 pid_t rl_image_writer(const struct rl_image *image);
 

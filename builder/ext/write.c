@@ -312,13 +312,14 @@ int rl_ext_write(struct rl_plan *plan, int fd, struct rl_error *err)
 	return result;
 }
 
-int rl_ext_publish(struct rl_plan *plan, const char *path, bool *unchanged, struct rl_error *err)
+int rl_ext_publish(struct rl_plan *plan, const char *path, bool keep, bool *unchanged, struct rl_error *err)
 {
 	struct rl_publish out = RL_PUBLISH_NONE;
 	int result = rl_lock_check(path, true, "write", err);
 
 	if (!result)
 		result = rl_publish_open(&out, path, err);
+	out.keep = keep;
 	if (!result)
 		result = rl_ext_write(plan, out.fd, err);
 	if (!result)

@@ -14,8 +14,9 @@ int rl_ext_write(struct rl_plan *plan, int fd, struct rl_error *err);
 
 /*
  * The same into the file of that name, which appears whole or, where it would not change, is left
- * untouched (*unchanged). An image that a running guest has locked is not replaced.
+ * untouched (*unchanged). An image that a running guest has locked is not replaced; nor, if keep is set, any
+ * other that would change.
  */
-int rl_ext_publish(struct rl_plan *plan, const char *path, bool *unchanged, struct rl_error *err);
+int rl_ext_publish(struct rl_plan *plan, const char *path, bool keep, bool *unchanged, struct rl_error *err);
 
 #endif

@@ -46,6 +46,8 @@ struct rl_stamp *rl_stamp_load(const char *folder);
 void rl_stamp_free(struct rl_stamp *stamp);
 /* Whether the disk's image was made with that key, and is still there. */
 bool rl_stamp_fits(const struct rl_stamp *stamp, const char *disk_path, const char *key);
+/* Whether anything is known of the disk. */
+bool rl_stamp_has(const struct rl_stamp *stamp, const char *disk_path);
 /* Whether this rootlet would give a data disk the same bytes as the one that made it. */
 bool rl_stamp_is_current(const struct rl_stamp *stamp, const char *disk_path);
 /* Whether the image was written to since it was made, or was not made here. */

@@ -119,7 +119,7 @@ static int compose(struct build *b, const struct rl_disk_recipe *disk, const str
 }
 
 static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
-	const char *path, bool *unchanged, uint64_t *size)
+	const char *path, bool keep, bool *unchanged, uint64_t *size)
 {
 	struct rl_tree *tree = rl_tree_new();
 	struct rl_plan_summary sum = {.size = 0};
@@ -141,7 +141,7 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	if (!result)
 		result = rl_make_folders(b->options->folder, b->err);
 	if (!result)
-		result = rl_ext_publish(plan, path, unchanged, b->err);
+		result = rl_ext_publish(plan, path, keep, unchanged, b->err);
 	if (!result)
 		rl_plan_summarise(plan, &sum);
 	*size = sum.size;
@@ -155,7 +155,7 @@ static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const s
 	const char *path, enum rl_disk_state *state, uint64_t *size)
 {
 	char key[RL_SHA256_HEX];
-	bool known, touched, unchanged = false;
+	bool known, touched, keep, unchanged = false;
 
 	if (disk_key(b, disk, skeletons, key, &known))
 		return -1;
@@ -168,11 +168,13 @@ static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const s
 	/* Asked before packages are built, which may take minutes, and once more when it is replaced. */
 	if (rl_lock_check(path, true, "write", b->err))
 		return -1;
-	if (!is_root(disk) && !b->options->force && touched)
+	keep = !is_root(disk) && !b->options->force && touched;
+	if (keep && rl_stamp_has(b->stamp, path))
 		return rl_fail(b->err, path, "write",
 			"its recipe changed, but the disk was written to since it was built: move it away, "
 			"or use --force");
-	if (write_disk(b, disk, skeletons, path, &unchanged, size))
+	/* Of an unknown one, such as a build leaves that was killed before it noted it, the bytes tell. */
+	if (write_disk(b, disk, skeletons, path, keep, &unchanged, size))
 		return -1;
 	*state = unchanged ? RL_DISK_UNCHANGED : RL_DISK_WRITTEN;
 	if (!known && disk_key(b, disk, skeletons, key, &known))

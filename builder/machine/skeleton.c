@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "source/directory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -66,9 +67,13 @@ static int hash_node(struct rl_node *node, void *context)
 	if (rl_content_open(inode, &bytes, h->err))
 		return -1;
 	content = rl_alloc((size_t)inode->size);
-	if (bytes.fd >= 0 && rl_pread_all(bytes.fd, content, (size_t)inode->size, bytes.offset))
-		result = rl_content_verify(inode, &bytes, h->err);
-	else
+	if (bytes.fd >= 0 && rl_pread_all(bytes.fd, content, (size_t)inode->size, bytes.offset)) {
+		int number = errno;
+
+		result = -1;
+		if (!rl_content_verify(inode, &bytes, h->err))
+			rl_fail_errno(h->err, node->name, "read", number);
+	} else
 		rl_hash_part(h->hash, "content", content, (size_t)inode->size);
 	free(content);
 	rl_content_close(&bytes);

@@ -63,6 +63,11 @@ bool rl_stamp_fits(const struct rl_stamp *stamp, const char *disk_path, const ch
 	       st.st_size == json_integer_value(json_object_get(disk, "size"));
 }
 
+bool rl_stamp_has(const struct rl_stamp *stamp, const char *disk_path)
+{
+	return json_object_get(stamp->disks, file_name(disk_path)) != NULL;
+}
+
 bool rl_stamp_is_current(const struct rl_stamp *stamp, const char *disk_path)
 {
 	const json_t *disk = json_object_get(stamp->disks, file_name(disk_path));

@@ -60,8 +60,19 @@ disk "root" { free = 1M }
 disk "data" { size = 8M  mount = "/data" }
 END
     rootlet build -q -o mine mine.conf
+    cp mine/data.ext4 before.ext4
     debugfs -w -R 'mkdir /written' mine/data.ext4 2>/dev/null
     run -0 --separate-stderr rootlet build -o mine mine.conf
+    [[ $stderr == *"nothing to do"* ]]
+    # A disk of which nothing is known is taken for what it is, if it is that, and else left alone.
+    cp -r mine unknown
+    rm unknown/build.json
+    run --separate-stderr rootlet build -q -o unknown mine.conf
+    failed 1 "unknown/data.ext4: write: it is there, and not what would be written"
+    rootlet ls unknown/data.ext4 | grep -qx written
+    cp before.ext4 unknown/data.ext4
+    rootlet build -q -o unknown mine.conf
+    run -0 --separate-stderr rootlet build -o unknown mine.conf
     [[ $stderr == *"nothing to do"* ]]
     # Nor does another rootlet; what no guest has written to is made anew.
     sed -i 's/"format": [0-9]*/"format": 0/' mine/build.json

@@ -90,11 +90,31 @@ new\nline' ]
     failed 1 "/: open: not a regular file or a block device"
 }
 
+@test "directories with many names do not multiply" {
+    # Forty of them, each with two names for the next one: 2^40 paths.
+    path=chain
+    for i in $(seq 40); do mkdir -p "$path"; path=$path/a; done
+    rootlet pack -o chain.img chain
+    path=
+    for i in $(seq 38); do
+        echo "ln $path/a $path/b"
+        path=$path/a
+    done | debugfs -w -f - chain.img >/dev/null 2>&1
+    run --separate-stderr timeout 20 "$ROOTLET" ls -R chain.img
+    [ "$status" = 1 ]
+    [[ $stderr == *"listed before"* ]]
+}
+
+@test "a label that is not UTF-8 is JSON all the same" {
+    mke2fs -q -L $'caf\xe9' label.img 4M 2>/dev/null
+    rootlet info --json label.img | perl -MJSON::PP -e 'local $/; exit !(decode_json(<STDIN>)->{label} eq "caf\\xe9")'
+}
+
 @test "a directory that contains itself ends" {
     cp image looped
     dir=$(rootlet ls -i image:/ | sed -n 's/^ *\([0-9]*\) dir$/\1/p')
     debugfs -w -R "ln <2> /dir/again" looped 2>/dev/null
     run --separate-stderr rootlet ls -R looped
     [ "$status" = 1 ]
-    [[ $stderr == *"a directory that contains itself"* ]]
+    [[ $stderr == *"a directory that was listed before"* ]]
 }

@@ -152,6 +152,13 @@ make_source() {
     needed=${needed%% *}
     rootlet pack -o t.ext4 --size "$needed" src
     fsck t.ext4
+    # A smaller image would have a smaller journal, and so need less than one of the size that was asked for.
+    truncate -s 118M src/y
+    head -c 118000000 /dev/zero | tr '\0' y >src/y
+    run --separate-stderr rootlet pack -o t.ext4 --size 128M src
+    failed 1 "is too small: at least "
+    needed=${stderr##*at least }
+    [ "${needed%% *}" -gt 134217728 ]
 }
 
 @test "resize2fs finds nothing to take off, and makes it larger" {
@@ -210,6 +217,12 @@ make_source() {
     mkdir src; : >file
     run --separate-stderr rootlet pack -o t.ext4 --features encrypt src
     failed 1 "encrypt: choose features: rootlet does not support it"
+    for features in ^extent ^large_file ^ext_attr,inline_data orphan_file,^has_journal; do
+        run --separate-stderr rootlet pack -o t.ext4 --features $features src
+        failed 1 "t.ext4: choose features: "
+    done
+    run --separate-stderr rootlet pack -o t.ext4 --free 512P --free-inodes 0 src
+    failed 1 "t.ext4: plan: larger than an ext4 file system can be"
     run --separate-stderr rootlet pack -o t.ext4 file
     failed 1 "only directories are supported yet"
     run --separate-stderr rootlet pack -o t.ext4 oci:x
