@@ -38,8 +38,8 @@ skip_without_uml() {
     cp "$DEMO"/*.ext4 .
     mkdir tmp run
     mv *.ext4 run
-    TMPDIR=$PWD/tmp run -0 --separate-stderr timeout 300 "$ROOTLET" run -o run demo
-    printf '%s\n' "$output" >console
+    TMPDIR=$PWD/tmp boot -o run demo
+    [ "$status" = 0 ] || { cat console err; false; }
     grep -q 'rootlet login:' console
     ! grep -E 'EXT4-fs (warning|error)|EXT4-fs \(ubd.\): (warning|error|recovery)|unchecked|inconsistent' console
     [ "$(rootlet cat run/data.ext4:/foo.txt)" = "This is a UML test!" ]

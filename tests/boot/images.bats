@@ -110,8 +110,9 @@ export -f list
     for disk in b c d e f; do fsck $disk.img; done
     status=0
     timeout 300 "$ROOTLET" run root/root.ext4 --mem 128M --disk b.img --disk c.img --disk d.img --disk e.img \
-        --disk f.img --append init=/sbin/check --append quiet </dev/null >console 2>err || status=$?
-    [ $status = 42 ] || { cat err; tail -20 console; false; }
+        --disk f.img --append init=/sbin/check --append quiet </dev/null >console 2>err 3>&- || status=$?
+    # See boot() for the latter; the guest's own words count then.
+    [ $status = 42 ] || grep -q 'exit status is lost' err || { cat err; tail -20 console; false; }
     grep -q 'CHECK DONE' console
     ! grep -E 'EXT[234]-fs.*(warning|error|recovery|unchecked|corrupt)' console
     for disk in b c d e; do
