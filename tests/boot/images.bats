@@ -114,7 +114,7 @@ export -f list
     # See boot() for the latter; the guest's own words count then.
     [ $status = 42 ] || grep -q 'exit status is lost' err || { cat err; tail -20 console; false; }
     grep -q 'CHECK DONE' console
-    ! grep -E 'EXT[234]-fs.*(warning|error|recovery|unchecked|corrupt)' console
+    refute grep -E 'EXT[234]-fs.*(warning|error|recovery|unchecked|corrupt)' console
     for disk in b c d e; do
         fsck $disk.img
         rootlet cat $disk.img:/seen | diff expected -
