@@ -13,7 +13,7 @@ DEV_DEPS = clang clang-format clang-tidy cppcheck libclang-rt-14-dev genext2fs
 CFLAGS   = -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Werror
 CPPFLAGS = -Ibuilder -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
-           -DRL_VERSION='"$(VERSION)"' -DRL_SHARE='"$(PREFIX)/share/rootlet"'
+           -DRL_VERSION='"$(VERSION)"'
 LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcrypto -ljansson -lpthread
 
 ifdef SANITIZE

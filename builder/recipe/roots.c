@@ -51,9 +51,8 @@ static void add_root(struct rl_recipe_roots *roots, const char *folder)
 
 void rl_recipe_roots_find(struct rl_recipe_roots *roots)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], *slash, *share;
 	ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	char *slash;
 
 	*roots = (struct rl_recipe_roots){{NULL, 0, 0}};
 	add_root(roots, ".");
@@ -63,9 +62,12 @@ void rl_recipe_roots_find(struct rl_recipe_roots *roots)
 		if (slash && slash != program) {
 			*slash = '\0';
 			add_root(roots, program);
+			/* Installed: it is in PREFIX/bin, wherever that was put. */
+			share = rl_printf("%s/../share/rootlet", program);
+			add_root(roots, share);
+			free(share);
 		}
 	}
-	add_root(roots, RL_SHARE);
 }
 
 void rl_recipe_roots_free(struct rl_recipe_roots *roots)
@@ -104,7 +106,8 @@ int rl_find_recipe(const struct rl_recipe_roots *roots, const char *name, const 
 			rl_fail(err, name, "find recipe", "no %s in %s", relative, places.data);
 		else
 			rl_fail(err, name, "find recipe",
-				"no folder recipes/ here, beside the program or in " RL_SHARE);
+				"no folder recipes/ here, beside the program or in ../share/rootlet from "
+				"there");
 		rl_buf_free(&places);
 	}
 	free(relative);

@@ -45,3 +45,11 @@ load helper
     run --separate-stderr rootlet info $'no\e[31msuch\nfile'
     failed 1 'no\x1b[31msuch\nfile: open: No such file'
 }
+
+@test "installed anywhere, it finds its recipes" {
+    mkdir -p there/usr/bin there/usr/share/rootlet
+    cp "$ROOTLET" there/usr/bin/rootlet
+    cp -R "$BATS_TEST_DIRNAME/../../recipes" there/usr/share/rootlet
+    run -0 --separate-stderr there/usr/bin/rootlet list
+    [[ $output == *demo*busybox* ]]
+}
