@@ -2,12 +2,12 @@
 #include "package/package-internal.h"
 
 #include "base/io.h"
+#include "base/library.h"
 #include "base/mem.h"
 #include "base/progress.h"
 #include "base/signals.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,21 +20,18 @@
 #define STALL_RATE      512L /* bytes per second: less than this for STALL_SECONDS is no download */
 #define MAX_REDIRECTS   10L
 
-/*
- * libcurl comes with some 30 libraries, and to load them takes longer than most of what rootlet is asked
- * for: it is loaded for the first download. Its soname is part of its interface.
- */
+/* With some 30 libraries of its own. */
 #define CURL_SONAME "libcurl.so.4"
 /* clang-format off */
 #define CURL_FUNCTIONS(X) \
-	X(easy_cleanup) X(easy_init) X(easy_perform) X(easy_setopt) X(easy_strerror) X(free) \
-	X(global_cleanup) X(global_init) X(url) X(url_cleanup) X(url_get) X(url_set)
+	X(curl, easy_cleanup) X(curl, easy_init) X(curl, easy_perform) X(curl, easy_setopt) \
+	X(curl, easy_strerror) X(curl, free) X(curl, global_cleanup) X(curl, global_init) \
+	X(curl, url) X(curl, url_cleanup) X(curl, url_get) X(curl, url_set)
 /* clang-format on */
 
-#define MEMBER(name) __typeof__(curl_##name) *name;
+#define RL_LIBRARY struct libcurl
 struct libcurl {
-	void *library;
-	CURL_FUNCTIONS(MEMBER)
+	CURL_FUNCTIONS(RL_LIBRARY_MEMBER)
 };
 
 struct transfer {
@@ -47,14 +44,10 @@ struct transfer {
 
 static int load(struct libcurl *c, const char *url, struct rl_error *err)
 {
-	c->library = dlopen(CURL_SONAME, RTLD_NOW | RTLD_LOCAL);
-	if (!c->library)
-		return rl_fail(err, url, "fetch", "%s", dlerror());
-#define LOAD(name)                                                                                           \
-	c->name = (__typeof__(c->name))(uintptr_t)dlsym(c->library, "curl_" #name);                          \
-	if (!c->name)                                                                                        \
-		return rl_fail(err, url, "fetch", "%s", dlerror());
-	CURL_FUNCTIONS(LOAD)
+	static const struct rl_library_symbol symbols[] = {CURL_FUNCTIONS(RL_LIBRARY_SYMBOL)};
+
+	if (rl_library_load(CURL_SONAME, symbols, RL_COUNT(symbols), c, url, err))
+		return -1;
 	if (c->global_init(CURL_GLOBAL_DEFAULT))
 		return rl_fail(err, url, "fetch", "libcurl cannot be initialised");
 	return 0;
@@ -191,7 +184,7 @@ static int download(const struct libcurl *c, struct rl_store *store, const char 
 int rl_download(
 	struct rl_store *store, const char *url, const char *path, const char *name, struct rl_error *err)
 {
-	struct libcurl c = {.library = NULL};
+	struct libcurl c;
 	int result = load(&c, url, err);
 
 	if (!result) {
