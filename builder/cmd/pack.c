@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "ext/write.h"
+#include "source/archive.h"
 #include "source/directory.h"
 #include "tree/rules.h"
 
@@ -46,7 +47,8 @@ static const struct rl_option options[] = {
 	{OPT_BLOCK_SIZE, "block-size", "N", "1024, 2048 or 4096 (4096)"},
 	{OPT_INODE_SIZE, "inode-size", "N", "256 or 128: no time from 2038 on, no nanoseconds (256)"},
 	{OPT_FEATURES, "features", "LIST", "change features, as mke2fs -O: ^has_journal,uninit_bg"},
-	{OPT_OWNER, "owner", "UID:GID|keep", "owner of everything (0:0); keep: as in the source"},
+	{OPT_OWNER, "owner", "UID:GID|keep",
+		"owner of everything (of folders' files: 0:0); keep: as in the folder"},
 	{OPT_EXCLUDE, "exclude", "GLOB", "leave out what matches, and all below it"},
 	{OPT_CHOWN, "chown", "GLOB=UID:GID", "owner of what matches; later rules win"},
 	{OPT_CHMOD, "chmod", "GLOB=MODE", "permission bits of what matches, in octal"},
@@ -66,7 +68,7 @@ struct pack {
 	const char *fs;
 	const char *features; /* applied once the type is known */
 	uint32_t uid, gid;
-	bool keep_owner, one_file_system, plan_only, json;
+	bool has_owner, keep_owner, one_file_system, plan_only, json;
 	struct rl_rule *rules;
 	size_t rule_count, rule_room;
 	struct source *sources;
@@ -140,6 +142,7 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 		return 0;
 	case OPT_OWNER:
 		p->keep_owner = !strcmp(cmd->value, "keep");
+		p->has_owner = !p->keep_owner;
 		if (!p->keep_owner && !rl_parse_owner(cmd->value, &p->uid, &p->gid))
 			return bad_value(cmd, "owner", "UID:GID in numbers, or keep");
 		return 0;
@@ -235,6 +238,7 @@ static int add_source(const struct pack *p, struct rl_tree *tree, const struct s
 		.rules = p->rules,
 		.rule_count = p->rule_count,
 		.output = p->output};
+	struct rl_archive_options archive = {.max_time = max_time, .output = p->output};
 	struct rl_node *at;
 	struct stat st;
 
@@ -242,12 +246,15 @@ static int add_source(const struct pack *p, struct rl_tree *tree, const struct s
 		return -1;
 	if (!strncmp(source->path, "oci:", 4) || !strncmp(source->path, "oci-archive:", 12) ||
 		!strncmp(source->path, "docker-archive:", 15) || !strncmp(source->path, "devtable:", 9) ||
-		!strncmp(source->path, "mtree:", 6) || !strcmp(source->path, "-"))
-		return rl_fail(err, source->path, "read source", "only directories are supported yet");
+		!strncmp(source->path, "mtree:", 6))
+		return rl_fail(
+			err, source->path, "read source", "only directories and archives are supported yet");
+	if (!strcmp(source->path, "-"))
+		return rl_source_archive(tree, at, source->path, &archive, err);
 	if (stat(source->path, &st))
 		return rl_fail_errno(err, source->path, "read source", errno);
 	if (!S_ISDIR(st.st_mode))
-		return rl_fail(err, source->path, "read source", "only directories are supported yet");
+		return rl_source_archive(tree, at, source->path, &archive, err);
 	return rl_source_directory(tree, at, source->path, &directory, err);
 }
 
@@ -277,7 +284,7 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 	tree->root->inode->mtime = p->ext.has_time ? p->ext.time : RL_EPOCH_TIME;
 	for (size_t i = 0; !result && i < p->source_count; i++)
 		result = add_source(p, tree, &p->sources[i], max_time, &cmd->err);
-	if (!result && !p->keep_owner && (p->uid || p->gid))
+	if (!result && p->has_owner)
 		rl_tree_walk(tree->root, set_owner, p);
 	if (!result) {
 		rl_rules_apply(tree, p->rules, p->rule_count);
@@ -312,8 +319,11 @@ static int run(struct rl_cmd *cmd)
 
 const struct rl_verb rl_verb_pack = {"pack", run, "Building:", "-o IMAGE [[--at DIR] SOURCE]...",
 	"sources -> one ext2, ext3 or ext4 image; none: an empty disk",
-	"Everything in the image belongs to root unless --owner or --chown says otherwise. Globs: * and ? "
-	"stop\n"
+	"A SOURCE is a folder, or an archive: tar, cpio, zip, 7z, ar and others, compressed or not; -: "
+	"standard\n"
+	"input. Later sources go over earlier ones. A folder's files belong to root and an archive's to whom "
+	"it\n"
+	"says, unless --owner or --chown says otherwise. Globs: * and ? stop\n"
 	"at a slash, ** does not; without a slash they are held against the last component.\n\n"
 	"  rootlet pack -o data.ext4 --size 100M\n"
 	"  rootlet pack -o root.ext4 --free 16M --chmod '/etc/shadow=0600' staging/ --at /opt extra/\n",

@@ -15,6 +15,8 @@ setup_file() {
     echo old >old/file
     "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o old.ext4 old
     "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o new.ext4 src
+    tar --posix -czf src.tar.gz -C src .
+    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o unpacked.ext4 src.tar.gz
 }
 
 fault() {
@@ -29,23 +31,23 @@ fault() {
 # Runs the command with its first, second, ... call failing. After each run what is in the folder is the old
 # image, or the whole new one, and nothing else.
 each_fault() {
-    local at status count failed=0 name
+    local at status count failed=0 name wanted=${wanted:-new.ext4}
     fault 0 "$@"
     count=$(cat hit)
     [ "$count" -gt 50 ]
-    cmp work/t.ext4 "$BATS_FILE_TMPDIR/new.ext4"
+    cmp work/t.ext4 "$BATS_FILE_TMPDIR/$wanted"
     for ((at = 1; at <= count; at++)); do
         fault $at "$@"
         name=$(cat hit)
         [ "$(ls -A work)" = t.ext4 ] || { echo "$at $name: litter: $(ls -A work)"; return 1; }
         if [ $status = 0 ]; then
-            cmp work/t.ext4 "$BATS_FILE_TMPDIR/new.ext4" || { echo "$at $name: another image"; return 1; }
+            cmp work/t.ext4 "$BATS_FILE_TMPDIR/$wanted" || { echo "$at $name: another image"; return 1; }
         elif [ $status = 1 ]; then
             failed=$((failed + 1))
             [ "$(wc -l <err)" = 1 ] && grep -q '^rootlet: .*: .*: ' err || { echo "$at $name:"; cat err; return 1; }
             # The last one is that of the folder: the image is there, but may not be after a power cut.
             cmp -s work/t.ext4 "$BATS_FILE_TMPDIR/old.ext4" ||
-                { [ "$name" = fsync ] && cmp work/t.ext4 "$BATS_FILE_TMPDIR/new.ext4"; } ||
+                { [ "$name" = fsync ] && cmp work/t.ext4 "$BATS_FILE_TMPDIR/$wanted"; } ||
                 { echo "$at $name: the old image is gone"; return 1; }
         else
             echo "$at $name: status $status"
@@ -59,6 +61,10 @@ each_fault() {
 
 @test "an input or output error at each call of pack" {
     each_fault EIO pack -q -o work/t.ext4 "$BATS_FILE_TMPDIR/src"
+}
+
+@test "an input or output error at each call of pack from an archive" {
+    wanted=unpacked.ext4 each_fault EIO pack -q -o work/t.ext4 "$BATS_FILE_TMPDIR/src.tar.gz"
 }
 
 @test "no space at each call of pack" {

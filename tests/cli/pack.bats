@@ -224,9 +224,9 @@ make_source() {
     run --separate-stderr rootlet pack -o t.ext4 --free 512P --free-inodes 0 src
     failed 1 "t.ext4: plan: larger than an ext4 file system can be"
     run --separate-stderr rootlet pack -o t.ext4 file
-    failed 1 "only directories are supported yet"
+    failed 1 "file: read archive: it is empty, and no archive"
     run --separate-stderr rootlet pack -o t.ext4 oci:x
-    failed 1 "only directories are supported yet"
+    failed 1 "oci:x: read source: only directories and archives are supported yet"
     only file src
 }
 

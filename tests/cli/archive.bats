@@ -1,0 +1,182 @@
+#!/usr/bin/env bats
+# Archives as sources: what comes out is what a folder with the same files gives; what is bad is refused.
+load helper
+
+# A folder, with its owners as root sees them in any archive that is made by make_archive.
+make_source() {
+    mkdir -p src/etc src/usr/lib src/empty src/many
+    echo hello >src/etc/file
+    ln src/etc/file src/usr/hard
+    ln -s usr/lib src/lib
+    ln -s "$(printf 'x%.0s' $(seq 200))" src/long
+    mkfifo src/fifo
+    head -c 3000000 /dev/urandom >src/large
+    : >"src/Grüße, 世界"
+    : >"src/$(printf 'n%.0s' $(seq 255))"
+    for i in $(seq 300); do echo $i >src/many/$i; done
+    chmod 4755 src/etc/file
+    chmod 1777 src/empty
+    touch -h -d '1950-01-02 03:04:05' src/lib
+    touch -d '1999-12-31 23:59:59.123456789' src/large
+    setfattr -n user.test -v value src/etc/file 2>/dev/null || :
+}
+
+only_line() {
+    failed 1 "$1"
+    [ ! -e t.img ]
+    only "${@:2}"
+}
+
+@test "tar, in every compression, gives the same image as the folder" {
+    make_source
+    rootlet pack -q -o folder.img src
+    fsck folder.img
+    tar --posix --xattrs --numeric-owner --owner=0 --group=0 -cf a.tar -C src .
+    gzip -k a.tar; bzip2 -k a.tar; xz -k a.tar
+    # Several members, as pigz and bgzip make them.
+    head -c 1000000 a.tar | gzip >members.gz; tail -c +1000001 a.tar | gzip >>members.gz
+    for archive in a.tar a.tar.gz a.tar.bz2 a.tar.xz members.gz; do
+        rootlet pack -q -o archive.img $archive
+        cmp folder.img archive.img
+        rm archive.img
+    done
+    for archive in a.tar a.tar.gz; do
+        rootlet pack -q -o stdin.img - <$archive
+        cmp folder.img stdin.img
+        rootlet pack -q -o stdin.img - < <(cat $archive)
+        cmp folder.img stdin.img
+    done
+    rootlet pack --plan a.tar.gz >/dev/null
+    only_names=$(ls -A | grep -v '^\(src\|.*img\|a\.tar.*\|members\.gz\|fsck.log\)$' || :)
+    [ -z "$only_names" ]
+}
+
+@test "other formats: cpio, zip, 7z" {
+    make_source
+    rm src/fifo
+    touch -h -d '1999-01-02 03:04:05' src/lib
+    for format in newc odc zip 7zip ustar; do
+        [ $format != ustar ] || rm "src/$(printf 'n%.0s' $(seq 255))" src/long
+        (cd src && bsdtar --format $format -cf ../a.$format *)
+        rootlet pack -q -o t.img a.$format
+        fsck t.img
+        rm -rf out
+        mkdir out
+        debugfs -R 'rdump / out' t.img 2>/dev/null
+        rmdir out/lost+found
+        diff -r --no-dereference src out
+    done
+}
+
+@test "owners, modes and times are the archive's; rules and --owner come after" {
+    make_source
+    tar --posix --owner=me:70000 --group=us:5 -cf a.tar -C src .
+    rootlet pack -q -o t.img --chmod '/etc/file=0600' a.tar
+    rootlet ls -l t.img:/etc | grep -q '^-rw-------    2 70000 5 .*1* file$'
+    rootlet ls -l t.img:/ | grep -q '^drwxrwxrwt .* 70000 5 .* empty$'
+    rootlet ls -l t.img:/ | grep -q '1999-12-31 .* large$'
+    rootlet pack -q -o t.img --owner 0:0 --chown 'large=1:2' a.tar
+    rootlet ls -l t.img:/ | grep -q ' 1     2 .* large$'
+    rootlet ls -l t.img:/ | grep -q ' 0     0 .* empty$'
+}
+
+@test "holes, devices, ACLs" {
+    mkdir src
+    truncate -s 50M src/sparse
+    printf end | dd of=src/sparse bs=1 seek=30000000 conv=notrunc status=none
+    tar --posix -S -cf a.tar -C src .
+    rootlet pack -q -o t.img a.tar
+    fsck t.img
+    rootlet cat t.img:/sparse | cmp - src/sparse
+    [ "$(du -k t.img | cut -f1)" -lt 2000 ]
+    printf '%s\n' '#mtree' './null type=char device=native,1,3 mode=0666 uid=0 gid=0 time=1' \
+        './sda type=block device=native,8,300 mode=0640 uid=0 gid=6 time=1' >list
+    bsdtar --format pax -cf d.tar @list
+    rootlet pack -q -o t.img d.tar
+    rootlet ls -l t.img:/ | grep -q '^crw-rw-rw- .* 1, *3 .* null$'
+    rootlet ls -l t.img:/ | grep -q '^brw-r----- .* 0     6 .*8, *300 .* sda$'
+    # As tar --acls writes it.
+    perl -e '
+        sub entry { my ($name, $type, $data) = @_;
+            my $h = pack("a100 a8 a8 a8 a12 a12 a8 a1 a100 a6 a2 a247", $name, "0000644", "0000000", "0000000",
+                sprintf("%011o", length $data), "00000000001", " " x 8, $type, "", "ustar", "00", "");
+            substr($h, 148, 8) = sprintf("%06o\0 ", unpack("%32C*", $h));
+            print $h, $data, "\0" x (-length($data) % 512); }
+        sub record { my $r = " $_[0]\n"; my $n = length($r) + 1; $n++ while length($n . $r) > $n; return $n . $r }
+        entry("pax", "x", record("SCHILY.acl.access=user::rw-,user:me:r--:70000,group::r--,mask::r--,other::---"));
+        entry("file", "0", "x");
+        print "\0" x 1024;' >acl.tar
+    rootlet pack -q -o t.img acl.tar
+    fsck t.img
+    debugfs -R 'ea_list /file' t.img 2>/dev/null | grep -q 'system.posix_acl_access'
+}
+
+@test "sources go over each other, through symlinks that are in the tree" {
+    mkdir -p one/usr/lib two/lib two/usr/lib/old three
+    ln -s usr/lib one/lib
+    echo 1 >one/usr/lib/a
+    echo 2 >two/lib/a
+    echo 2 >two/lib/b
+    tar -cf two.tar -C two .
+    rootlet pack -q -o t.img one two.tar
+    fsck t.img
+    rootlet ls -l t.img:/ | grep -q ' lib -> usr/lib$'
+    [ "$(rootlet cat t.img:/usr/lib/a t.img:/usr/lib/b)" = $'2\n2' ]
+    # A file over a folder, and a folder over a file.
+    mkdir -p a/x b/y
+    echo f >a/y; echo f >b/x; echo g >b/y/g
+    tar -cf b.tar -C b .
+    rootlet pack -q -o t.img --at /opt a --at /opt b.tar
+    [ "$(rootlet cat t.img:/opt/x t.img:/opt/y/g)" = $'f\ng' ]
+}
+
+@test "bad names and links are refused, with the archive's and the entry's name" {
+    mkdir in
+    echo x >x; echo x >in/a; ln in/a in/b
+    tar -P -cf up.tar -C in ../x
+    tar -P -cf middle.tar --transform 's,^a$,d/../../a,' -C in a
+    tar -P -cf absolute.tar "$PWD/x"
+    tar -cf link.tar -C in a b
+    tar --delete -f link.tar a
+    ln -s loop in/loop
+    tar -cf loop.tar -C in loop
+    tar -rf loop.tar --transform 's,^a$,loop/a,' -C in a
+    tar -cf file.tar -C in a
+    tar -rf file.tar --transform 's,^b$,a/b,;s,^a$,a,' -C in --hard-dereference b
+    set -- absolute.tar file.tar in link.tar loop.tar middle.tar up.tar x
+    for case in 'up.tar:up.tar: ../x: read archive: a name with ".."' 'middle.tar:read archive: a name with ".."' \
+        'absolute.tar:read archive: an absolute name' 'link.tar:link.tar: b: read archive: a hard link to a: it is not there' \
+        'loop.tar:too many symlinks' 'file.tar:file.tar: a/b: read archive: something on the way is not a directory'; do
+        run --separate-stderr rootlet pack -q -o t.img "${case%%:*}"
+        only_line "${case#*:}" "$@"
+    done
+    # What a symlink leads to stays in the image.
+    ln -s ../../../../../../../../etc in/out
+    tar -cf out.tar -C in out
+    tar -rf out.tar --transform 's,^a$,out/a,' -C in a
+    mkdir etc
+    rootlet pack -q -o t.img --at /etc etc out.tar
+    [ "$(rootlet cat t.img:/etc/a)" = x ]
+}
+
+@test "damage, early ends and what is no archive are refused" {
+    mkdir src
+    head -c 100000 /dev/urandom >src/a
+    tar -cf a.tar -C src .
+    gzip -k a.tar
+    head -c 60000 a.tar >cut.tar
+    head -c 60000 a.tar.gz >cut.gz
+    rm a.tar.gz
+    xz -k a.tar
+    printf 'junk' | dd of=a.tar.xz bs=1 seek=50000 conv=notrunc status=none
+    head -c 5000 /dev/urandom >noise
+    : >empty
+    printf '#mtree\n./secret type=file content=%s\n' "$PWD/noise" >list
+    for case in cut.tar:"ends too early" cut.gz:"read archive" a.tar.xz:"read archive" noise:"read archive" \
+        empty:"empty, and no archive" list:"read archive" gone:"No such file"; do
+        run --separate-stderr rootlet pack -q -o t.img "${case%%:*}"
+        only_line "${case#*:}" a.tar a.tar.xz cut.gz cut.tar empty list noise src
+    done
+    run --separate-stderr rootlet pack -q -o t.img - <cut.tar
+    only_line "-: ./a: read archive" a.tar a.tar.xz cut.gz cut.tar empty list noise src
+}
