@@ -5,7 +5,7 @@ PREFIX   = /usr/local
 DESTDIR  =
 CC       = gcc
 # Debian packages: what building, running and testing needs; and what developers want besides.
-DEPS     = gcc libc6-dev libext2fs-dev libconfuse-dev libcurl4-openssl-dev libssl-dev libjansson-dev libarchive-dev \
+DEPS     = gcc libc6-dev libext2fs-dev libconfuse-dev libcurl4-openssl-dev libssl-dev libjansson-dev libarchive-dev zlib1g-dev \
            bubblewrap user-mode-linux e2fsprogs bzip2 xz-utils ca-certificates \
            libcmocka-dev bats libarchive-tools perl util-linux procps
 DEV_DEPS = clang clang-format clang-tidy cppcheck libclang-rt-14-dev genext2fs
@@ -14,7 +14,7 @@ CFLAGS   = -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Werror
 CPPFLAGS = -Ibuilder -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
            -DRL_VERSION='"$(VERSION)"'
-LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcrypto -ljansson -lpthread
+LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcrypto -ljansson -lz -lpthread
 
 ifdef SANITIZE
 SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

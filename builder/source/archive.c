@@ -1,5 +1,6 @@
 #include "source/archive.h"
 
+#include "source/input.h"
 #include "source/place.h"
 
 #include "base/io.h"
@@ -19,15 +20,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READ_SIZE  ((size_t)256 * 1024)
-#define MADE_TIME  ((int64_t)1577836800) /* 2020-01-01: of directories that the archive does not have */
-#define SPOOL_STEP ((uint64_t)4096) /* contents begin at a multiple, so that holes stay holes */
+#define MADE_TIME    ((int64_t)1577836800) /* 2020-01-01: of directories that the archive does not have */
+#define SPOOL_MAX    ((uint64_t)1 << 61)
+#define UNKNOWN_SIZE SPOOL_MAX
+#define SPOOL_STEP   ((uint64_t)4096) /* contents begin at a multiple, so that holes stay holes */
 
 /* It brings an XML parser, and that all of Unicode. */
 #define ARCHIVE_SONAME "libarchive.so.13"
 /* clang-format off */
 #define ARCHIVE_FUNCTIONS(X) \
-	X(archive, read_new) X(archive, read_free) X(archive, read_support_filter_all) \
+	X(archive, read_new) X(archive, read_free) \
+	X(archive, read_support_filter_bzip2) X(archive, read_support_filter_compress) \
+	X(archive, read_support_filter_lz4) X(archive, read_support_filter_lzip) \
+	X(archive, read_support_filter_lzma) X(archive, read_support_filter_rpm) \
+	X(archive, read_support_filter_xz) X(archive, read_support_filter_zstd) \
+	X(archive, read_set_read_callback) X(archive, read_set_skip_callback) \
+	X(archive, read_set_seek_callback) X(archive, read_set_callback_data) \
+	X(archive, read_set_options) X(archive, read_open1) \
 	X(archive, read_support_format_7zip) X(archive, read_support_format_ar) \
 	X(archive, read_support_format_cab) X(archive, read_support_format_cpio) \
 	X(archive, read_support_format_empty) X(archive, read_support_format_gnutar) \
@@ -35,7 +44,7 @@
 	X(archive, read_support_format_rar) X(archive, read_support_format_rar5) \
 	X(archive, read_support_format_tar) X(archive, read_support_format_warc) \
 	X(archive, read_support_format_xar) X(archive, read_support_format_zip) \
-	X(archive, read_open_fd) X(archive, read_next_header) X(archive, read_data_block) \
+	X(archive, read_next_header) X(archive, read_data_block) \
 	X(archive, read_data_skip) X(archive, error_string) X(archive, filter_bytes) \
 	X(archive, filter_count) X(archive, filter_code) X(archive, format) \
 	X(archive, entry_pathname) X(archive, entry_pathname_utf8) X(archive, entry_hardlink) \
@@ -68,6 +77,7 @@ struct reading {
 	const char *path;
 	const struct rl_archive_options *options;
 	int fd;
+	struct rl_input input;
 	struct store *direct, *spool; /* NULL: not possible; not needed yet */
 	uint64_t spool_end;
 	uint64_t count; /* entries */
@@ -176,8 +186,12 @@ static int fail(struct reading *r, const char *entry, const char *reason)
 /* What libarchive says. A warning is a failure too: something of the entry would be missing. */
 static int fail_library(struct reading *r, const char *entry)
 {
-	const char *said = r->lib.error_string(r->archive);
+	const char *said = r->input.problem  ? r->input.problem
+			   : r->input.number ? strerror(r->input.number)
+					     : r->lib.error_string(r->archive);
 
+	if (rl_check_interrupted(r->path, "read", r->err))
+		return -1;
 	return fail(r, entry, said ? said : "it is damaged, or not an archive");
 }
 
@@ -186,7 +200,7 @@ static const char *either(const char *text, const char *utf8)
 	return text ? text : utf8;
 }
 
-/* Copies an entry's data into the spool; its holes become the inode's map. */
+/* Copies an entry's data into the spool; its holes become the inode's map. UNKNOWN_SIZE: it is as long as its data. */
 static int spool_data(struct reading *r, const char *name, struct rl_inode *inode, uint64_t size)
 {
 	struct rl_data_range *ranges = NULL;
@@ -194,6 +208,8 @@ static int spool_data(struct reading *r, const char *name, struct rl_inode *inod
 	uint64_t base = r->spool_end, end = 0;
 	int result = 0;
 
+	if (size > SPOOL_MAX || base > SPOOL_MAX)
+		return fail(r, name, "larger than can be unpacked");
 	if (!r->spool && open_spool(r))
 		return -1;
 	while (!result) {
@@ -223,6 +239,8 @@ static int spool_data(struct reading *r, const char *name, struct rl_inode *inod
 			rl_progress_bytes(r->path, base + end, 0);
 		}
 	}
+	if (size == UNKNOWN_SIZE)
+		size = end;
 	if (!result) {
 		set_content(r, inode, r->spool, base, size);
 		if (!(count == 1 && ranges[0].offset == 0 && ranges[0].length == size)) {
@@ -234,7 +252,7 @@ static int spool_data(struct reading *r, const char *name, struct rl_inode *inod
 				memcpy(map->ranges, ranges, count * sizeof(*ranges));
 			inode->map = map;
 		}
-		r->spool_end = (base + size + SPOOL_STEP - 1) / SPOOL_STEP * SPOOL_STEP;
+		r->spool_end = (base + end + SPOOL_STEP - 1) / SPOOL_STEP * SPOOL_STEP;
 	}
 	free(ranges);
 	return result;
@@ -248,21 +266,28 @@ static int take_data(struct reading *r, struct archive_entry *entry, const char 
 
 	if (size < 0)
 		return fail(r, name, "a negative size");
-	if (!size)
-		return 0;
 	if (r->lib.entry_is_encrypted(entry))
 		return fail(r, name, "it is encrypted");
+	if (!r->lib.entry_size_is_set(entry))
+		return spool_data(r, name, inode, UNKNOWN_SIZE);
+	if (!size)
+		return 0;
 	if (!r->direct || r->lib.entry_sparse_count(entry))
 		return spool_data(r, name, inode, (uint64_t)size);
 	if (at < 0 || at > r->direct->st.st_size || size > r->direct->st.st_size - at)
 		return fail(r, name, "the archive ends too early");
 	set_content(r, inode, r->direct, (uint64_t)at, (uint64_t)size);
-	return r->lib.read_data_skip(r->archive) == ARCHIVE_OK ? 0 : fail_library(r, name);
+	if (r->lib.read_data_skip(r->archive) != ARCHIVE_OK)
+		return fail_library(r, name);
+	/* Some headers may claim another size than the one that is stored. */
+	if (r->lib.filter_bytes(r->archive, 0) - at != (size + 511) / 512 * 512)
+		return fail(r, name, "its size is not that of its data");
+	return 0;
 }
 
 /* ---- attributes ---- */
 
-static int take_xattrs(struct reading *r, struct archive_entry *entry, struct rl_inode *inode)
+static int take_xattrs(struct reading *r, struct archive_entry *entry, int types, struct rl_inode *inode)
 {
 	const char *name;
 	const void *value;
@@ -270,8 +295,10 @@ static int take_xattrs(struct reading *r, struct archive_entry *entry, struct rl
 
 	r->lib.entry_xattr_reset(entry);
 	while (r->lib.entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
-		/* libarchive gives ACLs apart too, and those are the ones that it has checked. */
-		if (!strncmp(name, "system.posix_acl_", 17))
+		/* What is there as an ACL too comes from that. */
+		if ((!strcmp(name, "system.posix_acl_access") && (types & ARCHIVE_ENTRY_ACL_TYPE_ACCESS)) ||
+			(!strcmp(name, "system.posix_acl_default") &&
+				(types & ARCHIVE_ENTRY_ACL_TYPE_DEFAULT)))
 			continue;
 		if (rl_tree_set_xattr(r->tree, inode, name, value, size, r->err))
 			return -1;
@@ -344,7 +371,9 @@ static int take_attributes(
 		inode->mtime = r->options->max_time;
 		inode->mtime_nsec = 0;
 	}
-	if (take_xattrs(r, entry, inode))
+	if (types & ~(ARCHIVE_ENTRY_ACL_TYPE_ACCESS | ARCHIVE_ENTRY_ACL_TYPE_DEFAULT))
+		return fail(r, name, "an ACL that is not a POSIX one");
+	if (take_xattrs(r, entry, types, inode))
 		return -1;
 	if ((types & ARCHIVE_ENTRY_ACL_TYPE_ACCESS) &&
 		take_acl(r, entry, name, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access", inode))
@@ -353,6 +382,17 @@ static int take_attributes(
 		take_acl(r, entry, name, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default", inode))
 		return -1;
 	return 0;
+}
+
+/* Where everything goes, or what that is in: nothing may replace it, though a symlink can lead there. */
+static bool is_top(const struct reading *r, const struct rl_place *place)
+{
+	const struct rl_node *old = rl_tree_child(r->tree, place->parent, place->name, place->size);
+
+	for (const struct rl_node *node = r->at; old && node; node = node->parent)
+		if (node == old)
+			return true;
+	return false;
 }
 
 /* A further name; some formats give the data with the last of them. */
@@ -375,6 +415,8 @@ static int take_link(struct reading *r, struct archive_entry *entry, const char 
 		free(reason);
 		return -1;
 	}
+	if (is_top(r, place))
+		return fail(r, name, "it would replace the directory that everything goes to");
 	if (rl_tree_link(r->tree, place->parent, place->name, place->size, node->inode, &link, r->err))
 		return -1;
 	if (S_ISREG(node->inode->mode) && r->lib.entry_size_is_set(entry) && r->lib.entry_size(entry) > 0)
@@ -399,6 +441,8 @@ static int take_node(struct reading *r, struct archive_entry *entry, const char 
 	/* The directory /lib stays the symlink to usr/lib that it was. */
 	if (old && S_ISDIR(mode) && rl_place_follow(r->tree, old))
 		return 0;
+	if (!S_ISDIR(mode) && is_top(r, place))
+		return fail(r, name, "it would replace the directory that everything goes to");
 	if (rl_tree_put(r->tree, place->parent, place->name, place->size, mode, &node, r->err) ||
 		take_attributes(r, entry, name, node->inode))
 		return -1;
@@ -446,10 +490,10 @@ static void allow_direct(struct reading *r)
 	struct stat st;
 	int fd;
 
-	if (r->direct || r->lib.filter_count(r->archive) != 1 ||
+	if (r->direct || !r->input.seekable || r->lib.filter_count(r->archive) != 1 ||
 		r->lib.filter_code(r->archive, 0) != ARCHIVE_FILTER_NONE ||
 		(r->lib.format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_TAR ||
-		fstat(r->fd, &st) || !S_ISREG(st.st_mode) || !strcmp(r->path, "-"))
+		fstat(r->fd, &st))
 		return;
 	fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
@@ -458,27 +502,87 @@ static void allow_direct(struct reading *r)
 	r->direct->st = st;
 }
 
-static int take_entries(struct reading *r)
-{
-	struct archive_entry *entry;
-	int code;
+/* ---- the archive ---- */
 
-	while ((code = r->lib.read_next_header(r->archive, &entry)) == ARCHIVE_OK) {
-		if (!r->count++)
-			allow_direct(r);
-		if (take_entry(r, entry) || rl_check_interrupted(r->path, "read", r->err))
+static la_ssize_t read_input(struct archive *archive, void *context, const void **bytes)
+{
+	struct reading *r = context;
+
+	(void)archive;
+	/* Also between entries: the next one may be long in coming. */
+	if (rl_signal_caught())
+		return ARCHIVE_FATAL;
+	return rl_input_read(&r->input, bytes);
+}
+
+static la_int64_t skip_input(struct archive *archive, void *context, la_int64_t size)
+{
+	struct reading *r = context;
+
+	(void)archive;
+	return r->input.in_at == r->input.in_size && lseek(r->fd, size, SEEK_CUR) >= 0 ? size : 0;
+}
+
+static la_int64_t seek_input(struct archive *archive, void *context, la_int64_t offset, int whence)
+{
+	struct reading *r = context;
+
+	(void)archive;
+	r->input.in_at = r->input.in_size = 0;
+	return lseek(r->fd, offset, whence);
+}
+
+/* zip and 7z have their lists at the end, and more than one cpio may follow one another: they must be files. */
+static bool wants_file(const struct rl_input *input)
+{
+	static const char *const magics[] = {
+		"PK", "7z\xbc\xaf", "070701", "070702", "070707", "\x71\xc7", "\xc7\x71"};
+	size_t size;
+	const uint8_t *bytes = rl_input_peek(input, &size);
+
+	for (size_t i = 0; i < RL_COUNT(magics); i++)
+		if (size > strlen(magics[i]) && !memcmp(bytes, magics[i], strlen(magics[i])))
+			return true;
+	return false;
+}
+
+/* Copies a pipe into a spool of its own, and goes on with that. */
+static int make_seekable(struct reading *r)
+{
+	const void *bytes;
+	ssize_t n;
+
+	if (open_spool(r))
+		return -1;
+	while ((n = rl_input_read(&r->input, &bytes)) > 0)
+		if (rl_write_all(r->spool->fd, bytes, (size_t)n))
+			return rl_fail_errno(r->err, r->path, "unpack contents", errno);
+		else if (rl_check_interrupted(r->path, "read", r->err))
 			return -1;
-	}
-	if (code != ARCHIVE_EOF)
+	if (n < 0)
 		return fail_library(r, NULL);
-	if (!r->count && (r->lib.format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_EMPTY)
-		return fail(r, NULL, "it is empty, and no archive");
-	return 0;
+	r->fd = r->spool->fd;
+	r->spool = NULL;
+	rl_input_close(&r->input);
+	r->input = (struct rl_input){.fd = -1};
+	if (lseek(r->fd, 0, SEEK_SET))
+		return rl_fail_errno(r->err, r->path, "unpack contents", errno);
+	return rl_input_open(&r->input, r->fd) ? 0 : fail_library(r, NULL);
 }
 
 static int open_archive(struct reading *r)
 {
-	int (*const formats[])(struct archive *) = {
+	int (*const supports[])(struct archive *) = {
+		/* Without those for which libarchive would start programs, and gzip, which is taken off before. */
+		r->lib.read_support_filter_bzip2,
+		r->lib.read_support_filter_compress,
+		r->lib.read_support_filter_lz4,
+		r->lib.read_support_filter_lzip,
+		r->lib.read_support_filter_lzma,
+		r->lib.read_support_filter_rpm,
+		r->lib.read_support_filter_xz,
+		r->lib.read_support_filter_zstd,
+		/* Without mtree, which would have libarchive open whatever files of the host the text names. */
 		r->lib.read_support_format_7zip,
 		r->lib.read_support_format_ar,
 		r->lib.read_support_format_cab,
@@ -495,14 +599,69 @@ static int open_archive(struct reading *r)
 		r->lib.read_support_format_zip,
 	};
 
+	if (!rl_input_open(&r->input, r->fd))
+		return fail_library(r, NULL);
+	if (!r->input.seekable && !r->input.gzip && wants_file(&r->input) && make_seekable(r))
+		return -1;
 	r->archive = r->lib.read_new();
 	if (!r->archive)
 		return fail(r, NULL, "libarchive cannot be initialised");
-	r->lib.read_support_filter_all(r->archive);
-	/* All but mtree, which would have libarchive open whatever files of the host the text names. */
-	for (size_t i = 0; i < RL_COUNT(formats); i++)
-		formats[i](r->archive);
-	return r->lib.read_open_fd(r->archive, r->fd, READ_SIZE) == ARCHIVE_OK ? 0 : fail_library(r, NULL);
+	for (size_t i = 0; i < RL_COUNT(supports); i++)
+		supports[i](r->archive);
+	/* To the end of the stream, and not only to the first end of an archive in it. */
+	r->lib.read_set_options(r->archive, "tar:read_concatenated_archives");
+	r->lib.read_set_read_callback(r->archive, read_input);
+	if (r->input.seekable) {
+		r->lib.read_set_skip_callback(r->archive, skip_input);
+		r->lib.read_set_seek_callback(r->archive, seek_input);
+	}
+	r->lib.read_set_callback_data(r->archive, r);
+	return r->lib.read_open1(r->archive) == ARCHIVE_OK ? 0 : fail_library(r, NULL);
+}
+
+/* cpio ends with its trailer, also where another one follows: the rest must be padding. */
+static int check_rest(struct reading *r)
+{
+	static const uint8_t zeros[4096];
+	uint8_t bytes[4096];
+	la_int64_t at = r->lib.filter_bytes(r->archive, 0);
+	ssize_t n;
+
+	if ((r->lib.format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_CPIO ||
+		!r->input.seekable || r->lib.filter_count(r->archive) != 1)
+		return 0;
+	while ((n = pread(r->fd, bytes, sizeof(bytes), at)) > 0) {
+		if (memcmp(bytes, zeros, (size_t)n) != 0)
+			return fail(r, NULL, "more follows behind the end of the cpio archive");
+		at += n;
+	}
+	return n < 0 ? rl_fail_errno(r->err, r->path, "read", errno) : 0;
+}
+
+static int take_entries(struct reading *r)
+{
+	struct archive_entry *entry;
+	int code;
+
+	while ((code = r->lib.read_next_header(r->archive, &entry)) == ARCHIVE_OK) {
+		if (!r->count++)
+			allow_direct(r);
+		if ((r->input.gzip || r->lib.filter_count(r->archive) > 1) &&
+			(r->lib.format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP)
+			return fail(r, NULL, "a zip that is compressed as a whole: take that off first");
+		if (take_entry(r, entry) || rl_check_interrupted(r->path, "read", r->err))
+			return -1;
+	}
+	if (code != ARCHIVE_EOF)
+		return fail_library(r, NULL);
+	if (!r->count && (r->lib.format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_EMPTY)
+		return fail(r, NULL, "it is empty, and no archive");
+	if (check_rest(r))
+		return -1;
+	/* The last block is read whole, though the data may end before it. */
+	if (r->spool && ftruncate(r->spool->fd, (off_t)r->spool_end))
+		return rl_fail_errno(r->err, r->path, "unpack contents", errno);
+	return 0;
 }
 
 int rl_source_archive(struct rl_tree *tree, struct rl_node *at, const char *path,
@@ -510,14 +669,15 @@ int rl_source_archive(struct rl_tree *tree, struct rl_node *at, const char *path
 {
 	static const struct rl_library_symbol symbols[] = {ARCHIVE_FUNCTIONS(RL_LIBRARY_SYMBOL)};
 	struct reading r = {.tree = tree, .at = at, .path = path, .options = options, .fd = -1, .err = err};
+	int fd;
 	bool is_stdin = !strcmp(path, "-");
 	locale_t utf8, before = (locale_t)0;
 	int result;
 
 	if (rl_library_load(ARCHIVE_SONAME, symbols, RL_COUNT(symbols), &r.lib, path, err))
 		return -1;
-	r.fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	if (r.fd < 0)
+	r.fd = fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return rl_fail_errno(err, path, "open", errno);
 	/* Names are bytes for us; libarchive wants a locale to take UTF-8 as it is. */
 	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
@@ -533,7 +693,8 @@ int rl_source_archive(struct rl_tree *tree, struct rl_node *at, const char *path
 		uselocale(before);
 		freelocale(utf8);
 	}
+	rl_input_close(&r.input);
 	if (!is_stdin)
-		rl_close(&r.fd);
+		rl_close(&fd);
 	return result;
 }

@@ -8,9 +8,11 @@
  * usr/lib, lib/x becomes /usr/lib/x, and an entry for the directory lib leaves the symlink alone.
  *
  * Refused, each with the archive's and the entry's name: absolute names and names with "..", hard links to
- * what is not there, damage and a stream that ends too early. File data is copied straight from a plain tar
- * file when the image is written, and it is an error if that file was changed by then; from anything else
- * it is unpacked once into an unlinked file, with holes.
+ * what is not there, whatever would replace `at` itself, damage, a stream that ends too early, and bytes
+ * behind the end. gzip's checksums are compared here, for libarchive does not. File data is copied straight
+ * from a plain tar file when the image is written, and it is an error if that file was changed by then; from
+ * anything else it is unpacked once into an unlinked file, with holes. zip, 7z and cpio from a pipe are put
+ * into such a file first.
  */
 #ifndef RL_SOURCE_ARCHIVE_H
 #define RL_SOURCE_ARCHIVE_H

@@ -21,6 +21,20 @@ make_source() {
     setfattr -n user.test -v value src/etc/file 2>/dev/null || :
 }
 
+# A tar of one file, "file" with the text "text", that has a line more in its pax header.
+pax_tar() {
+    perl -e '
+        sub entry { my ($name, $type, $data) = @_;
+            my $h = pack("a100 a8 a8 a8 a12 a12 a8 a1 a100 a6 a2 a247", $name, "0000644", "0000000", "0000000",
+                sprintf("%011o", length $data), "00000000001", " " x 8, $type, "", "ustar", "00", "");
+            substr($h, 148, 8) = sprintf("%06o\0 ", unpack("%32C*", $h));
+            print $h, $data, "\0" x (-length($data) % 512); }
+        sub record { my $r = " $_[0]\n"; my $n = length($r) + 1; $n++ while length($n . $r) > $n; return $n . $r }
+        entry("pax", "x", record($ARGV[0]));
+        entry("file", "0", "text");
+        print "\0" x 1024;' "$1"
+}
+
 only_line() {
     failed 1 "$1"
     [ ! -e t.img ]
@@ -57,7 +71,7 @@ only_line() {
     touch -h -d '1999-01-02 03:04:05' src/lib
     for format in newc odc zip 7zip ustar; do
         [ $format != ustar ] || rm "src/$(printf 'n%.0s' $(seq 255))" src/long
-        (cd src && bsdtar --format $format -cf ../a.$format *)
+        (cd src && LC_ALL=C.UTF-8 bsdtar --format $format -cf ../a.$format *)
         rootlet pack -q -o t.img a.$format
         fsck t.img
         rm -rf out
@@ -96,16 +110,7 @@ only_line() {
     rootlet ls -l t.img:/ | grep -q '^crw-rw-rw- .* 1, *3 .* null$'
     rootlet ls -l t.img:/ | grep -q '^brw-r----- .* 0     6 .*8, *300 .* sda$'
     # As tar --acls writes it.
-    perl -e '
-        sub entry { my ($name, $type, $data) = @_;
-            my $h = pack("a100 a8 a8 a8 a12 a12 a8 a1 a100 a6 a2 a247", $name, "0000644", "0000000", "0000000",
-                sprintf("%011o", length $data), "00000000001", " " x 8, $type, "", "ustar", "00", "");
-            substr($h, 148, 8) = sprintf("%06o\0 ", unpack("%32C*", $h));
-            print $h, $data, "\0" x (-length($data) % 512); }
-        sub record { my $r = " $_[0]\n"; my $n = length($r) + 1; $n++ while length($n . $r) > $n; return $n . $r }
-        entry("pax", "x", record("SCHILY.acl.access=user::rw-,user:me:r--:70000,group::r--,mask::r--,other::---"));
-        entry("file", "0", "x");
-        print "\0" x 1024;' >acl.tar
+    pax_tar "SCHILY.acl.access=user::rw-,user:me:r--:70000,group::r--,mask::r--,other::---" >acl.tar
     rootlet pack -q -o t.img acl.tar
     fsck t.img
     debugfs -R 'ea_list /file' t.img 2>/dev/null | grep -q 'system.posix_acl_access'
@@ -128,6 +133,73 @@ only_line() {
     tar -cf b.tar -C b .
     rootlet pack -q -o t.img --at /opt a --at /opt b.tar
     [ "$(rootlet cat t.img:/opt/x t.img:/opt/y/g)" = $'f\ng' ]
+}
+
+@test "pipes, archives behind one another, holes that end in a block" {
+    mkdir -p one two
+    echo 1 >one/a; ln -s a one/link; chmod 755 one/a
+    echo 2 >two/b
+    (cd one && bsdtar --format zip -cf ../one.zip *)
+    cat one.zip | rootlet pack -q -o t.img -
+    rootlet ls -l t.img:/ | grep -q '^-rwxr-xr-x .* a$'
+    rootlet ls -l t.img:/ | grep -q ' link -> a$'
+    gzip -k one.zip
+    run --separate-stderr rootlet pack -q -o u.img one.zip.gz
+    failed 1 "a zip that is compressed as a whole"
+    for dir in one two; do
+        tar -cf $dir.tar -C $dir .
+        (cd $dir && bsdtar --format newc -cf ../$dir.cpio *)
+    done
+    cat one.tar two.tar | gzip >both.tar.gz
+    rootlet pack -q -o t.img both.tar.gz
+    [ "$(rootlet cat t.img:/a t.img:/b)" = $'1\n2' ]
+    cat one.cpio two.cpio >both.cpio
+    run --separate-stderr rootlet pack -q -o u.img both.cpio
+    failed 1 "more follows behind the end"
+    run --separate-stderr rootlet pack -q -o u.img t.img
+    failed 1 "read archive"
+    [ ! -e u.img ]
+    head -c 512 /dev/urandom >three
+    truncate -s 1M three
+    tar --posix -S --hole-detection=raw -czf three.tar.gz three
+    rootlet pack -q -o t.img three.tar.gz
+    fsck t.img
+    rootlet cat t.img:/three | cmp - three
+}
+
+@test "a signal while it waits for input" {
+    mkfifo pipe
+    sleep 60 >pipe 3>&- &
+    sleeper=$!
+    "$ROOTLET" pack -o t.img - <pipe 2>err 3>&- &
+    packer=$!
+    sleep 0.5
+    kill -TERM $packer
+    status=0
+    wait $packer || status=$?
+    kill $sleeper
+    [ "$status" = 1 ]
+    grep -q 'interrupted by SIGTERM' err
+    only err pipe
+}
+
+@test "what would replace the place that everything goes to" {
+    mkdir in
+    ln -s .. in/up
+    echo x >in/x
+    ln in/x in/y
+    tar -cf file.tar -C in up
+    tar -rf file.tar --transform 's,^x$,up/opt,' -C in x
+    tar -cf link.tar --transform 's,^y$,up/opt,' -C in up x y
+    for archive in file.tar link.tar; do
+        run --separate-stderr rootlet pack -q -o t.img --at /opt $archive
+        failed 1 "up/opt: read archive: it would replace the directory that everything goes to"
+    done
+    ln -sfn ../.. in/up
+    tar -cf top.tar -C in up
+    tar -rf top.tar --transform 's,^x$,up/a,' -C in x
+    run --separate-stderr rootlet pack -q -o t.img --at /a/b top.tar
+    failed 1 "it would replace the directory"
 }
 
 @test "bad names and links are refused, with the archive's and the entry's name" {
@@ -167,16 +239,21 @@ only_line() {
     head -c 60000 a.tar >cut.tar
     head -c 60000 a.tar.gz >cut.gz
     rm a.tar.gz
+    # Stored blocks, so that nothing but the checksum can tell.
+    gzip -1 -k a.tar
+    printf 'junk' | dd of=a.tar.gz bs=1 seek=50000 conv=notrunc status=none
+    mv a.tar.gz flipped.gz
+    pax_tar "GNU.sparse.realsize=600" >claim.tar
     xz -k a.tar
     printf 'junk' | dd of=a.tar.xz bs=1 seek=50000 conv=notrunc status=none
     head -c 5000 /dev/urandom >noise
     : >empty
     printf '#mtree\n./secret type=file content=%s\n' "$PWD/noise" >list
-    for case in cut.tar:"ends too early" cut.gz:"read archive" a.tar.xz:"read archive" noise:"read archive" \
+    for case in cut.tar:"ends too early" cut.gz:"read archive" a.tar.xz:"read archive" flipped.gz:"damaged" claim.tar:"its size is not that of its data" noise:"read archive" \
         empty:"empty, and no archive" list:"read archive" gone:"No such file"; do
         run --separate-stderr rootlet pack -q -o t.img "${case%%:*}"
-        only_line "${case#*:}" a.tar a.tar.xz cut.gz cut.tar empty list noise src
+        only_line "${case#*:}" a.tar a.tar.xz claim.tar cut.gz cut.tar empty flipped.gz list noise src
     done
     run --separate-stderr rootlet pack -q -o t.img - <cut.tar
-    only_line "-: ./a: read archive" a.tar a.tar.xz cut.gz cut.tar empty list noise src
+    only_line "-: ./a: read archive" a.tar a.tar.xz claim.tar cut.gz cut.tar empty flipped.gz list noise src
 }

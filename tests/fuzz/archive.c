@@ -43,7 +43,7 @@ static int read_node(struct rl_node *node, void *context)
 		abort();
 	text = rl_alloc((size_t)inode->size + 1);
 	/* Holes at the end of the unpacked data are not there as bytes. */
-	if (!inode->map && rl_pread_all(bytes.fd, text, (size_t)inode->size, bytes.offset))
+	if (!inode->map && inode->size && rl_pread_all(bytes.fd, text, (size_t)inode->size, bytes.offset))
 		abort();
 	rl_content_close(&bytes);
 	free(text);
