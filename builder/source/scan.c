@@ -286,8 +286,11 @@ static void set_attributes(const struct scan *scan, struct rl_inode *inode, cons
 
 static int put_xattrs(struct worker *w, const struct seen *seen, struct rl_inode *inode)
 {
-	const char *at = w->text.data + seen->xattrs;
+	const char *at;
 
+	if (!seen->xattr_count)
+		return 0;
+	at = w->text.data + seen->xattrs;
 	for (uint32_t i = 0; i < seen->xattr_count; i++) {
 		const char *name = at, *value = at + strlen(at) + 1 + sizeof(uint32_t);
 		uint32_t size;
