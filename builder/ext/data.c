@@ -196,8 +196,7 @@ static int read_piece(struct worker *w, const struct piece *piece, uint8_t *at)
 		/* The source knows its name: a file that became shorter is told by its own check. */
 		if (close_file(w))
 			return -1;
-		return rl_fail(&w->err, plan->subject, "read source", "%s",
-			number == ENODATA ? "it became shorter" : strerror(number));
+		return rl_plan_fail_read(plan, number, &w->err);
 	}
 	memset(at + wanted, 0, size - wanted);
 	return 0;

@@ -161,6 +161,9 @@ static inline bool rl_plan_has(const struct rl_plan *plan, int word, uint32_t fe
 int rl_plan_fail(const struct rl_plan *plan, const struct rl_inode *inode, struct rl_error *err,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* An error of reading a file's bytes, of which its source knows no more than errno. Returns -1. */
+int rl_plan_fail_read(const struct rl_plan *plan, int number, struct rl_error *err);
+
 /* ---- number.c ---- */
 
 /*

@@ -71,7 +71,8 @@ bool rl_inline_fits(const struct rl_plan *plan, uint32_t index, uint32_t left)
 	       build_dir(plan, index, block, value, left & ~3u, &size);
 }
 
-static int read_file(const struct rl_inode *inode, uint8_t *bytes, const char *subject, struct rl_error *err)
+static int read_file(
+	const struct rl_plan *plan, const struct rl_inode *inode, uint8_t *bytes, struct rl_error *err)
 {
 	struct rl_bytes content;
 	int result;
@@ -85,8 +86,7 @@ static int read_file(const struct rl_inode *inode, uint8_t *bytes, const char *s
 		int number = errno;
 
 		if (!rl_content_verify(inode, &content, err))
-			rl_fail(err, subject, "read source", "%s",
-				number == ENODATA ? "it became shorter" : strerror(number));
+			rl_plan_fail_read(plan, number, err);
 	} else {
 		result = rl_content_verify(inode, &content, err);
 	}
@@ -104,7 +104,7 @@ int rl_inline_build(const struct rl_plan *plan, uint32_t index, uint8_t block[60
 		build_dir(plan, index, block, value, RL_INLINE_MAX, size);
 		return 0;
 	}
-	if (read_file(inode, bytes, plan->subject, err))
+	if (read_file(plan, inode, bytes, err))
 		return -1;
 	memcpy(block, bytes, BLOCK_SIZE);
 	*size = inode->size > BLOCK_SIZE ? (uint32_t)inode->size - BLOCK_SIZE : 0;

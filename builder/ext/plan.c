@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -38,6 +39,12 @@ int rl_plan_fail(const struct rl_plan *plan, const struct rl_inode *inode, struc
 	free(reason);
 	free(path);
 	return -1;
+}
+
+int rl_plan_fail_read(const struct rl_plan *plan, int number, struct rl_error *err)
+{
+	return rl_fail(err, plan->subject, "read source", "%s",
+		number == ENODATA ? "it became shorter" : strerror(number));
 }
 
 struct examination {

@@ -107,7 +107,6 @@ static int put_ea_inode(struct rl_writer *w, size_t index)
 	uint32_t number = rl_plan_ea_number(plan, index), block_size = plan->options.block_size;
 	uint8_t bytes[256] = {0}, *padded = rl_calloc(1, ea->size + block_size);
 	struct ext2_inode_large *raw = (struct ext2_inode_large *)bytes;
-	uint64_t blocks = 0;
 	int64_t map;
 	int result = 0;
 
@@ -123,14 +122,13 @@ static int put_ea_inode(struct rl_writer *w, size_t index)
 	for (uint32_t i = 0; map >= 0 && !result && i < ea->pi.extent_count; i++) {
 		const struct rl_extent *e = &plan->extents[ea->pi.first_extent + i];
 
-		blocks += e->count;
 		result = rl_batch_put(w, &w->maps, rl_block_offset(w, e->block),
 			padded + (size_t)e->logical * block_size, (size_t)e->count * block_size);
 	}
 	free(padded);
 	if (result || map < 0)
 		return -1;
-	rl_set_block_count(w, raw, blocks + (uint64_t)map);
+	rl_set_block_count(w, raw, rl_blocks_of(block_size, ea->size) + (uint64_t)map);
 	return rl_put_inode(w, number, bytes);
 }
 

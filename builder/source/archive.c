@@ -2,13 +2,14 @@
 
 #include "source/input.h"
 #include "source/place.h"
+#include "source/source-internal.h"
 
 #include "base/io.h"
 #include "base/library.h"
 #include "base/mem.h"
 #include "base/progress.h"
 #include "base/signals.h"
-#include "base/text.h"
+#include "ext/plan.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -20,7 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MADE_TIME    ((int64_t)1577836800) /* 2020-01-01: of directories that the archive does not have */
 #define SPOOL_MAX    ((uint64_t)1 << 61)
 #define UNKNOWN_SIZE SPOOL_MAX
 #define SPOOL_STEP   ((uint64_t)4096) /* contents begin at a multiple, so that holes stay holes */
@@ -243,15 +243,8 @@ static int spool_data(struct reading *r, const char *name, struct rl_inode *inod
 		size = end;
 	if (!result) {
 		set_content(r, inode, r->spool, base, size);
-		if (!(count == 1 && ranges[0].offset == 0 && ranges[0].length == size)) {
-			struct rl_data_map *map =
-				rl_arena_alloc(&r->tree->arena, sizeof(*map) + count * sizeof(*ranges));
-
-			map->count = count;
-			if (count)
-				memcpy(map->ranges, ranges, count * sizeof(*ranges));
-			inode->map = map;
-		}
+		if (!(count == 1 && ranges[0].offset == 0 && ranges[0].length == size))
+			inode->map = rl_keep_map(r->tree, ranges, count);
 		r->spool_end = (base + end + SPOOL_STEP - 1) / SPOOL_STEP * SPOOL_STEP;
 	}
 	free(ranges);
@@ -476,7 +469,7 @@ static int take_entry(struct reading *r, struct archive_entry *entry)
 	if (!name)
 		return fail(r, NULL, "an entry without a name");
 	problem = rl_place_find(r->tree, r->at, name, true,
-		r->options->max_time < MADE_TIME ? r->options->max_time : MADE_TIME, &place);
+		r->options->max_time < RL_EPOCH_TIME ? r->options->max_time : RL_EPOCH_TIME, &place);
 	if (problem)
 		return fail(r, name, problem);
 	if (link && !place.size)

@@ -115,33 +115,24 @@ WRAP(struct dirent64 *, NULL, readdir64, (DIR * dir), (dir))
 WRAP(int, -1, fchdir, (int fd), (fd))
 WRAP(int, -1, unshare, (int flags), (flags))
 
-int __real_open64(const char *path, int flags, ...);
-int __wrap_open64(const char *path, int flags, ...);
-int __wrap_open64(const char *path, int flags, ...)
-{
-	bool half;
-	mode_t mode;
-	va_list ap;
+/* Those that take a mode if they make a file. */
+#define WRAP_OPEN(name, parameters, arguments)                                                               \
+	int __real_##name parameters;                                                                        \
+	int __wrap_##name parameters;                                                                        \
+	int __wrap_##name parameters                                                                         \
+	{                                                                                                    \
+		bool half;                                                                                   \
+		mode_t mode;                                                                                 \
+		va_list ap;                                                                                  \
+                                                                                                             \
+		va_start(ap, flags);                                                                         \
+		mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;                               \
+		va_end(ap);                                                                                  \
+		return is_hit(#name, false, &half) ? -1 : __real_##name arguments;                           \
+	}
 
-	va_start(ap, flags);
-	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	return is_hit("open64", false, &half) ? -1 : __real_open64(path, flags, mode);
-}
-
-int __real_openat64(int fd, const char *path, int flags, ...);
-int __wrap_openat64(int fd, const char *path, int flags, ...);
-int __wrap_openat64(int fd, const char *path, int flags, ...)
-{
-	bool half;
-	mode_t mode;
-	va_list ap;
-
-	va_start(ap, flags);
-	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	return is_hit("openat64", false, &half) ? -1 : __real_openat64(fd, path, flags, mode);
-}
+WRAP_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+WRAP_OPEN(openat64, (int fd, const char *path, int flags, ...), (fd, path, flags, mode))
 
 /* openat2() has no function of its own. */
 long __real_syscall(long number, ...);

@@ -7,6 +7,7 @@
  */
 #include "base/io.h"
 #include "base/mem.h"
+#include "ext/le.h"
 #include "ext/read.h"
 #include "ext/write.h"
 
@@ -169,6 +170,11 @@ static void use(const char *path)
 	rl_image_close(w.image);
 }
 
+static off_t offset_of(const struct base *base, const uint8_t *change)
+{
+	return (off_t)(rl_get_le32(change) % base->size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct base *base;
@@ -182,21 +188,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	count = count < sizeof(old) ? count : sizeof(old);
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *change = data + 1 + i * CHANGE_SIZE;
-		uint64_t at = change[0] | (uint64_t)change[1] << 8 | (uint64_t)change[2] << 16 |
-			      (uint64_t)change[3] << 24;
+		off_t at = offset_of(base, change);
 
-		if (pread(base->fd, &old[i], 1, (off_t)(at % base->size)) != 1 ||
-			pwrite(base->fd, &change[4], 1, (off_t)(at % base->size)) != 1)
+		if (pread(base->fd, &old[i], 1, at) != 1 || pwrite(base->fd, &change[4], 1, at) != 1)
 			abort();
 	}
 	use(base->path);
 	/* Backwards, for a place may have been changed twice. */
 	for (size_t i = count; i-- > 0;) {
 		const uint8_t *change = data + 1 + i * CHANGE_SIZE;
-		uint64_t at = change[0] | (uint64_t)change[1] << 8 | (uint64_t)change[2] << 16 |
-			      (uint64_t)change[3] << 24;
+		off_t at = offset_of(base, change);
 
-		if (pwrite(base->fd, &old[i], 1, (off_t)(at % base->size)) != 1)
+		if (pwrite(base->fd, &old[i], 1, at) != 1)
 			abort();
 	}
 	return 0;
