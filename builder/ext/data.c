@@ -188,9 +188,7 @@ static int read_piece(struct worker *w, const struct piece *piece, uint8_t *at)
 
 	if (open_file(w, piece->index))
 		return -1;
-	if (w->bytes.memory) {
-		memcpy(at, (const uint8_t *)w->bytes.memory + offset, wanted);
-	} else if (rl_pread_all(w->bytes.fd, at, wanted, w->bytes.offset + offset)) {
+	if (rl_bytes_read(&w->bytes, at, wanted, offset)) {
 		int number = errno;
 
 		/* The source knows its name: a file that became shorter is told by its own check. */
@@ -217,11 +215,12 @@ static int copy_large(struct worker *w, struct piece *piece)
 	while (!w->bytes.memory && piece->count) {
 		uint64_t offset = (uint64_t)piece->logical * block_size;
 		uint64_t length = (uint64_t)piece->count * block_size;
-		off_t from = (off_t)(w->bytes.offset + offset), to = (off_t)(piece->block * block_size);
+		off_t from, to = (off_t)(piece->block * block_size);
 		ssize_t n;
 
 		if (length > size - offset)
 			length = (size - offset) / block_size * block_size;
+		from = (off_t)rl_bytes_place(&w->bytes, offset, &length);
 		pthread_mutex_lock(&w->copy->copying);
 		n = length ? copy_file_range(w->bytes.fd, &from, w->copy->fd, &to, (size_t)length, 0) : 0;
 		pthread_mutex_unlock(&w->copy->copying);

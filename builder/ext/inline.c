@@ -6,7 +6,6 @@
 #include "ext/ext-internal.h"
 #include "ext/le.h"
 
-#include "base/io.h"
 
 #include <errno.h>
 #include <string.h>
@@ -79,9 +78,7 @@ static int read_file(
 
 	if (rl_content_open(inode, &content, err))
 		return -1;
-	if (content.memory)
-		memcpy(bytes, content.memory, (size_t)inode->size);
-	result = content.memory ? 0 : rl_pread_all(content.fd, bytes, (size_t)inode->size, content.offset);
+	result = rl_bytes_read(&content, bytes, (size_t)inode->size, 0);
 	if (result) {
 		int number = errno;
 

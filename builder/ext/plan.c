@@ -101,6 +101,7 @@ static int add_lost_found(struct rl_plan *plan, struct rl_error *err)
 
 	if (rl_tree_child(plan->tree, root, "lost+found", strlen("lost+found")))
 		return 0;
+	rl_tree_begin(plan->tree, NULL);
 	if (rl_tree_add(plan->tree, root, "lost+found", strlen("lost+found"), S_IFDIR | 0700, &node, err))
 		return -1;
 	node->inode->mtime = plan->time;

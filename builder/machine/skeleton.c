@@ -1,6 +1,5 @@
 #include "machine/machine-internal.h"
 
-#include "base/io.h"
 #include "base/mem.h"
 #include "source/directory.h"
 
@@ -67,7 +66,7 @@ static int hash_node(struct rl_node *node, void *context)
 	if (rl_content_open(inode, &bytes, h->err))
 		return -1;
 	content = rl_alloc((size_t)inode->size);
-	if (bytes.fd >= 0 && rl_pread_all(bytes.fd, content, (size_t)inode->size, bytes.offset)) {
+	if (rl_bytes_read(&bytes, content, (size_t)inode->size, 0)) {
 		int number = errno;
 
 		result = -1;

@@ -528,6 +528,7 @@ static int scan_root(struct scan *scan, struct rl_node *at, const struct stat *s
 	int result = 0;
 
 	at->inode->mode = S_IFDIR | (st->st_mode & 07777);
+	rl_tree_touch(scan->tree, at);
 	set_attributes(scan, at->inode, st);
 	if (!scan->options->normalise)
 		result = look_at_xattrs(&w, "", &seen) || put_xattrs(&w, &seen, at->inode) ? -1 : 0;

@@ -1,6 +1,8 @@
 /* What an inode holds: attributes, a symlink's target, the content of a regular file. */
 #include "tree/tree.h"
 
+#include "base/io.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -60,6 +62,82 @@ int rl_tree_set_target(
 const void *rl_content_memory(const struct rl_inode *inode)
 {
 	return inode->content.ops == &memory_ops ? inode->content.place : NULL;
+}
+
+/* The first piece that ends behind an offset; piece_count: there is none. */
+static size_t find_piece(const struct rl_bytes *bytes, uint64_t offset)
+{
+	size_t low = 0, high = bytes->piece_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct rl_piece *piece = &bytes->pieces[middle];
+
+		if (piece->offset + piece->length <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t *length)
+{
+	const struct rl_piece *piece;
+	size_t at;
+
+	if (bytes->memory || !bytes->pieces) {
+		*length = bytes->memory ? 0 : *length;
+		return bytes->offset + offset;
+	}
+	at = find_piece(bytes, offset);
+	piece = &bytes->pieces[at];
+	if (at == bytes->piece_count || piece->offset > offset) {
+		*length = 0;
+		return 0;
+	}
+	if (*length > piece->offset + piece->length - offset)
+		*length = piece->offset + piece->length - offset;
+	return piece->place + (offset - piece->offset);
+}
+
+int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset)
+{
+	uint8_t *to = at;
+
+	if (bytes->memory) {
+		memcpy(to, (const uint8_t *)bytes->memory + offset, size);
+		return 0;
+	}
+	/* Nothing but a hole. */
+	if (bytes->fd < 0) {
+		memset(to, 0, size);
+		return 0;
+	}
+	if (!bytes->pieces)
+		return rl_pread_all(bytes->fd, to, size, bytes->offset + offset);
+	for (size_t i = find_piece(bytes, offset); size; i++) {
+		const struct rl_piece *piece = &bytes->pieces[i];
+		bool last = i >= bytes->piece_count;
+		uint64_t hole = last ? size : piece->offset > offset ? piece->offset - offset : 0;
+		uint64_t n;
+
+		hole = hole < size ? hole : size;
+		memset(to, 0, (size_t)hole);
+		to += hole;
+		offset += hole;
+		size -= (size_t)hole;
+		if (!size || last)
+			break;
+		n = piece->offset + piece->length - offset;
+		n = n < size ? n : size;
+		if (rl_pread_all(bytes->fd, to, (size_t)n, piece->place + (offset - piece->offset)))
+			return -1;
+		to += n;
+		offset += n;
+		size -= (size_t)n;
+	}
+	return 0;
 }
 
 int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)

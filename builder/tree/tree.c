@@ -36,6 +36,8 @@ struct rl_tree *rl_tree_new(void)
 	tree->root->name = "";
 	tree->root->inode = new_inode(tree, S_IFDIR | 0755);
 	tree->root->inode->link_count = 1;
+	tree->entries_max = RL_ENTRIES_MAX;
+	tree->depth_max = RL_DEPTH_MAX;
 	return tree;
 }
 
@@ -65,6 +67,43 @@ void rl_tree_keep(struct rl_tree *tree, void (*release)(void *object), void *obj
 	*keeper = (struct rl_keeper){tree->keepers, release, object};
 	tree->keepers = keeper;
 }
+
+/* ---- origins ---- */
+
+void rl_tree_begin(struct rl_tree *tree, const char *source)
+{
+	tree->origin = NULL;
+	if (!source)
+		return;
+	tree->origin = rl_arena_alloc(&tree->arena, sizeof(*tree->origin));
+	tree->origin->source = rl_arena_string(&tree->arena, source, strlen(source));
+}
+
+bool rl_node_is_new(const struct rl_tree *tree, const struct rl_node *node)
+{
+	return node->origin && tree->origin && node->origin->source == tree->origin->source;
+}
+
+void rl_tree_touch(struct rl_tree *tree, struct rl_node *node)
+{
+	struct rl_origin *old = node->origin, *made;
+
+	if (!old || !tree->origin) {
+		node->origin = tree->origin;
+		return;
+	}
+	if (old->source == tree->origin->source)
+		return;
+	/* Sources come one after the other, so the last one is the only one that can be wanted again. */
+	if (!old->latest || old->latest->source != tree->origin->source) {
+		made = rl_arena_alloc(&tree->arena, sizeof(*made));
+		*made = (struct rl_origin){tree->origin->source, old, NULL};
+		old->latest = made;
+	}
+	node->origin = old->latest;
+}
+
+/* ---- names ---- */
 
 const char *rl_name_problem(const char *name, size_t size)
 {
@@ -213,13 +252,14 @@ static void give_inode(struct rl_node *node, struct rl_inode *inode)
 }
 
 /* Fails if the inode must not stand in a directory, whatever its name. */
-static int check_place(
-	const struct rl_node *parent, const char *name, size_t size, uint32_t mode, struct rl_error *err)
+static int check_place(const struct rl_tree *tree, const struct rl_node *parent, const char *name,
+	size_t size, uint32_t mode, struct rl_error *err)
 {
 	if (!rl_is_dir(parent->inode))
 		return fail_name(parent, name, size, "what is above it is not a directory", err);
-	if (S_ISDIR(mode) && parent->inode->dir->depth + 1 > RL_DEPTH_MAX)
-		return fail_name(parent, name, size, "directories are too deep", err);
+	if (S_ISDIR(mode) && parent->inode->dir->depth + 1 > tree->depth_max)
+		return fail_name(
+			parent, name, size, "directories are too deep: --max-depth allows more", err);
 	return 0;
 }
 
@@ -233,14 +273,18 @@ static int insert(struct rl_tree *tree, struct rl_node *parent, const char *name
 
 	if (*problem)
 		return fail_name(parent, name, size, problem, err);
-	if (check_place(parent, name, size, inode->mode, err))
+	if (check_place(tree, parent, name, size, inode->mode, err))
 		return -1;
 	dir = parent->inode->dir;
 	if (dir->count == UINT32_MAX / 4)
 		return fail_name(parent, name, size, "too many names in one directory", err);
+	if (tree->entry_count == tree->entries_max)
+		return fail_name(parent, name, size, "too many entries: --max-entries allows more", err);
+	tree->entry_count++;
 	node = rl_arena_alloc(&tree->arena, sizeof(*node));
 	node->name = rl_arena_string(&tree->arena, name, size);
 	node->parent = parent;
+	node->origin = tree->origin;
 	node->prev = dir->last;
 	if (dir->last)
 		dir->last->next = node;
@@ -287,10 +331,11 @@ static void renew_dir(struct rl_inode *inode, uint32_t mode)
 }
 
 /* The inode of a name that stands already becomes another one. */
-static int replace(struct rl_node *node, struct rl_inode *inode, struct rl_node **out)
+static int replace(struct rl_tree *tree, struct rl_node *node, struct rl_inode *inode, struct rl_node **out)
 {
 	take_inode(node);
 	give_inode(node, inode);
+	rl_tree_touch(tree, node);
 	*out = node;
 	return 0;
 }
@@ -304,12 +349,13 @@ int rl_tree_put(struct rl_tree *tree, struct rl_node *parent, const char *name, 
 		return insert(tree, parent, name, size, new_inode(tree, mode), node, err);
 	if (S_ISDIR(mode) && rl_is_dir(old->inode)) {
 		renew_dir(old->inode, mode);
+		rl_tree_touch(tree, old);
 		*node = old;
 		return 0;
 	}
-	if (check_place(parent, name, size, mode, err))
+	if (check_place(tree, parent, name, size, mode, err))
 		return -1;
-	return replace(old, new_inode(tree, mode), node);
+	return replace(tree, old, new_inode(tree, mode), node);
 }
 
 int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
@@ -322,7 +368,7 @@ int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name,
 	if (!old)
 		return insert(tree, parent, name, size, inode, node, err);
 	*node = old;
-	return old->inode == inode ? 0 : replace(old, inode, node);
+	return old->inode == inode ? 0 : replace(tree, old, inode, node);
 }
 
 /* Empties a slot; the ones behind it that belong further ahead move up. */
@@ -427,6 +473,7 @@ int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int6
 			return rl_fail(err, path, "add", "the root must be a directory");
 		*node = tree->root;
 		renew_dir(tree->root->inode, mode);
+		rl_tree_touch(tree, tree->root);
 		tree->root->inode->mtime = mtime;
 		return 0;
 	}

@@ -2,8 +2,8 @@
  * The in-memory file tree: what goes into an image, and what comes out of one, is a tree first.
  *
  * A node is a name in a directory; an inode is the file behind it. Hard links are nodes that share
- * an inode. Names are validated where they enter. A tree does no I/O: a regular file's bytes are a
- * content handle, opened by whoever needs them.
+ * an inode. Names are validated where they enter. A tree does no I/O of its own: a regular file's bytes are
+ * a content handle, opened by whoever needs them.
  *
  * Everything belongs to the tree and lives until rl_tree_free(). Times are seconds since 1970 (may
  * be negative) and nanoseconds; sizes are bytes.
@@ -19,16 +19,25 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#define RL_NAME_MAX  255 /* bytes of one name, as ext4 has it (EXT2_NAME_LEN) */
-#define RL_DEPTH_MAX 2048 /* directories below each other */
+#define RL_NAME_MAX    255 /* bytes of one name, as ext4 has it (EXT2_NAME_LEN) */
+#define RL_DEPTH_MAX   2048 /* directories below each other, unless the tree's depth_max says otherwise */
+#define RL_ENTRIES_MAX ((uint64_t)1 << 24) /* names, unless its entries_max does */
 
 struct rl_inode;
 
-/* An open content: bytes in memory, or bytes of a file from an offset on. */
+/* A part of a content that lies in one piece of fd. */
+struct rl_piece {
+	uint64_t offset, length; /* in the content */
+	uint64_t place; /* in fd */
+};
+
+/* An open content: bytes in memory, bytes of a file from an offset on, or pieces of a file. */
 struct rl_bytes {
 	const void *memory; /* NULL: use fd */
 	int fd;
 	uint64_t offset; /* of the content's first byte in fd */
+	const struct rl_piece *pieces; /* in order; what is between them is zeros. NULL: all is one piece */
+	size_t piece_count;
 	bool close_fd; /* rl_content_close() closes fd */
 };
 
@@ -82,11 +91,19 @@ struct rl_inode {
 	};
 };
 
+/* Which source gave a name, and which ones had given it before. The same for all names of which that is true. */
+struct rl_origin {
+	const char *source; /* as rl_tree_begin() got it; the same pointer for all that the source gave */
+	const struct rl_origin *replaced; /* NULL: the name was new */
+	struct rl_origin *latest; /* the last one that replaced this one, to find it again */
+};
+
 struct rl_node {
 	struct rl_node *parent; /* NULL: the root, or removed */
 	struct rl_node *next, *prev; /* in the parent's list */
 	struct rl_inode *inode;
 	const char *name; /* "" for the root */
+	struct rl_origin *origin; /* NULL: no source */
 };
 
 struct rl_dir {
@@ -102,6 +119,10 @@ struct rl_tree {
 	struct rl_arena arena;
 	struct rl_node *root;
 	uint64_t hash_key[2]; /* so that nobody can choose names that collide */
+	struct rl_origin *origin; /* of new names */
+	uint64_t entry_count; /* names that were ever added */
+	uint64_t entries_max; /* how many may be; whoever makes the tree may change it, and depth_max */
+	uint32_t depth_max;
 	struct rl_keeper *keepers;
 };
 
@@ -110,6 +131,13 @@ void rl_tree_free(struct rl_tree *tree);
 
 /* Calls release(object) when the tree is freed: for what contents point to. */
 void rl_tree_keep(struct rl_tree *tree, void (*release)(void *object), void *object);
+
+/* From now on names that are put into the tree come from that source; NULL: from none. */
+void rl_tree_begin(struct rl_tree *tree, const char *source);
+/* Whether the node was put into the tree, or put there anew, since the last rl_tree_begin(). */
+bool rl_node_is_new(const struct rl_tree *tree, const struct rl_node *node);
+/* Notes that the current source gave a name that was there already new attributes. */
+void rl_tree_touch(struct rl_tree *tree, struct rl_node *node);
 
 /* "": fine; else why the name cannot stand in a directory. */
 const char *rl_name_problem(const char *name, size_t size);
@@ -170,6 +198,14 @@ int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *
 
 /* A regular file's bytes if they are in memory, else NULL. */
 const void *rl_content_memory(const struct rl_inode *inode);
+
+/* Reads size bytes of an open content from an offset on. -1 and errno; ENODATA: it ends before. */
+int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset);
+/*
+ * Where in fd the content's byte at an offset is. *length: how many bytes are wanted, then how many of them
+ * lie there in one piece; 0: the byte is in a hole, or in memory.
+ */
+uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t *length);
 
 /* Opens a regular file's content; an inode without one gives size zero bytes only where its map has none. */
 int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
