@@ -6,7 +6,6 @@
 #include "ext/ext-internal.h"
 #include "ext/le.h"
 
-
 #include <errno.h>
 #include <string.h>
 

@@ -11,8 +11,11 @@
  * what is not there, whatever would replace `at` itself, damage, a stream that ends too early, and bytes
  * behind the end. gzip's checksums are compared here, for libarchive does not. File data is copied straight
  * from a plain tar file when the image is written, and it is an error if that file was changed by then; from
- * anything else it is unpacked once into an unlinked file, with holes. zip, 7z and cpio from a pipe are put
+ * anything else it is unpacked once into an unlinked file, with holes. zip, 7z, ar and cpio from a pipe are put
  * into such a file first.
+ *
+ * Of a Debian package (.deb) it is the data that is taken, of an Alpine package (.apk) all but what is for the
+ * package manager.
  */
 #ifndef RL_SOURCE_ARCHIVE_H
 #define RL_SOURCE_ARCHIVE_H
@@ -23,6 +26,7 @@
 struct rl_archive_options {
 	int64_t max_time; /* later times become this one; INT64_MAX: none */
 	const char *output; /* beside it contents are unpacked; NULL: in TMPDIR or /tmp */
+	uint64_t *data_left; /* bytes that may still be unpacked, counted down; NULL: any number */
 };
 
 /* Puts what is in the archive into the tree below the node `at`, over what is there. "-": standard input. */

@@ -12,36 +12,59 @@
 /* More bytes into the empty buffer. 0: the end. */
 static int fill(struct rl_input *input)
 {
-	ssize_t n = rl_read_some(input->fd, input->in, RL_INPUT_SIZE);
+	uint64_t left = input->end - input->at;
+	size_t size = input->positioned && left < RL_INPUT_SIZE ? (size_t)left : RL_INPUT_SIZE;
+	ssize_t n;
 
+	if (!input->positioned)
+		n = rl_read_some(input->fd, input->in, size);
+	else
+		do
+			n = pread(input->fd, input->in, size, (off_t)input->at);
+		while (n < 0 && errno == EINTR);
 	input->in_at = 0;
 	input->in_size = n > 0 ? (size_t)n : 0;
+	input->at += input->in_size;
 	if (n < 0)
 		input->number = errno;
 	return n < 0 ? -1 : n > 0;
 }
 
-bool rl_input_open(struct rl_input *input, int fd)
+/* Where a plain file begins and ends for us. */
+static void set_window(struct rl_input *input, const struct rl_window *window)
 {
 	struct stat st;
+	off_t at;
 
+	if (window) {
+		input->positioned = true;
+		input->start = input->at = window->offset;
+		input->end = window->offset + window->size;
+	} else if (!fstat(input->fd, &st) && S_ISREG(st.st_mode) &&
+		   (at = lseek(input->fd, 0, SEEK_CUR)) >= 0 && at <= st.st_size) {
+		input->positioned = true;
+		input->start = input->at = (uint64_t)at;
+		input->end = (uint64_t)st.st_size;
+	}
+}
+
+bool rl_input_open(struct rl_input *input, int fd, const struct rl_window *window)
+{
 	*input = (struct rl_input){.fd = fd, .in = rl_alloc(RL_INPUT_SIZE)};
+	set_window(input, window);
 	if (fill(input) < 0)
 		return false;
 	input->gzip = input->in_size >= 2 && input->in[0] == 0x1f && input->in[1] == 0x8b;
-	if (input->gzip) {
-		input->out = rl_alloc(RL_INPUT_SIZE);
-		/* 16: with a header and a checksum as gzip has them. */
-		if (inflateInit2(&input->z, 15 + 16) != Z_OK) {
-			input->problem = "zlib cannot be initialised";
-			input->gzip = false;
-			return false;
-		}
+	input->seekable = input->positioned && !input->gzip;
+	if (!input->gzip)
 		return true;
-	}
-	input->seekable =
-		fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == (off_t)input->in_size;
-	return true;
+	input->out = rl_alloc(RL_INPUT_SIZE);
+	/* 16: with a header and a checksum as gzip has them. */
+	if (inflateInit2(&input->z, 15 + 16) == Z_OK)
+		return true;
+	input->problem = "zlib cannot be initialised";
+	input->gzip = false;
+	return false;
 }
 
 void rl_input_close(struct rl_input *input)
@@ -123,4 +146,22 @@ ssize_t rl_input_read(struct rl_input *input, const void **bytes)
 	n = (ssize_t)(input->in_size - input->in_at);
 	input->in_at = input->in_size;
 	return n;
+}
+
+uint64_t rl_input_skip(struct rl_input *input, uint64_t size)
+{
+	uint64_t left = input->end - input->at;
+
+	/* What is in the buffer was not asked for yet. */
+	if (!input->seekable || input->in_at < input->in_size)
+		return 0;
+	size = size < left ? size : left;
+	input->at += size;
+	return size;
+}
+
+void rl_input_seek(struct rl_input *input, uint64_t offset)
+{
+	input->in_at = input->in_size = 0;
+	input->at = offset < input->end - input->start ? input->start + offset : input->end;
 }

@@ -8,11 +8,11 @@
 #define SYMLINKS_MAX 40
 
 struct walk {
-	struct rl_tree *tree;
+	const struct rl_place_scope *scope;
 	bool make;
-	int64_t mtime;
 	int links; /* that were followed */
 	const char *problem;
+	bool absent; /* the problem is that something is not there */
 };
 
 static struct rl_node *follow(struct walk *w, struct rl_node *from, const char *target);
@@ -27,15 +27,16 @@ static struct rl_node *step(struct walk *w, struct rl_node *dir, const char *nam
 		return dir;
 	/* Only a symlink's target may have it: from the root it leads to the root. */
 	if (size == 2 && !memcmp(name, "..", 2))
-		return dir->parent ? dir->parent : dir;
-	child = rl_tree_child(w->tree, dir, name, size);
+		return dir != w->scope->root && dir->parent ? dir->parent : dir;
+	child = rl_tree_child(w->scope->tree, dir, name, size);
 	if (!child && !w->make) {
 		w->problem = "a directory on the way is not there";
+		w->absent = true;
 	} else if (!child) {
-		if (rl_tree_add(w->tree, dir, name, size, S_IFDIR | 0755, &child, &err))
+		if (rl_tree_add(w->scope->tree, dir, name, size, S_IFDIR | 0755, &child, &err))
 			w->problem = "a name on the way is not valid";
 		else
-			child->inode->mtime = w->mtime;
+			child->inode->mtime = w->scope->mtime;
 		rl_error_clear(&err);
 	} else if (S_ISLNK(child->inode->mode)) {
 		if (++w->links > SYMLINKS_MAX)
@@ -44,6 +45,7 @@ static struct rl_node *step(struct walk *w, struct rl_node *dir, const char *nam
 			child = follow(w, dir, child->inode->target);
 	} else if (!rl_is_dir(child->inode)) {
 		w->problem = "something on the way is not a directory";
+		w->absent = true;
 	}
 	return w->problem ? NULL : child;
 }
@@ -51,7 +53,7 @@ static struct rl_node *step(struct walk *w, struct rl_node *dir, const char *nam
 /* The directory that a symlink in `from` leads to. */
 static struct rl_node *follow(struct walk *w, struct rl_node *from, const char *target)
 {
-	struct rl_node *dir = *target == '/' ? w->tree->root : from;
+	struct rl_node *dir = *target == '/' ? w->scope->root : from;
 
 	while (dir && *(target += strspn(target, "/"))) {
 		size_t size = strcspn(target, "/");
@@ -74,19 +76,10 @@ static bool has_dots(const char *path)
 	return false;
 }
 
-const char *rl_place_find(struct rl_tree *tree, struct rl_node *at, const char *path, bool make,
-	int64_t mtime, struct rl_place *place)
+/* Steps into all components but the last, which place keeps. */
+static void walk_to(struct walk *w, const char *path, struct rl_place *place)
 {
-	struct walk w = {.tree = tree, .make = make, .mtime = mtime};
-
-	if (!*path)
-		return "an empty name";
-	if (*path == '/')
-		return "an absolute name";
-	if (has_dots(path))
-		return "a name with \"..\"";
-	*place = (struct rl_place){at, path, 0};
-	while (*(path += strspn(path, "/"))) {
+	while (!w->problem && *(path += strspn(path, "/"))) {
 		size_t size = strcspn(path, "/");
 
 		if (size == 1 && *path == '.') {
@@ -95,19 +88,58 @@ const char *rl_place_find(struct rl_tree *tree, struct rl_node *at, const char *
 		}
 		/* The last one so far was on the way. */
 		if (place->size)
-			place->parent = step(&w, place->parent, place->name, place->size);
-		if (w.problem)
-			return w.problem;
+			place->parent = step(w, place->parent, place->name, place->size);
 		place->name = path;
 		place->size = size;
 		path += size;
 	}
-	return NULL;
 }
 
-struct rl_node *rl_place_follow(struct rl_tree *tree, struct rl_node *node)
+const char *rl_place_find(
+	const struct rl_place_scope *scope, const char *path, bool make, struct rl_place *place)
 {
-	struct walk w = {.tree = tree};
+	struct walk w = {.scope = scope, .make = make};
+
+	*place = (struct rl_place){.parent = scope->at, .name = path};
+	if (!*path)
+		return "an empty name";
+	if (*path == '/')
+		return "an absolute name";
+	if (has_dots(path))
+		return "a name with \"..\"";
+	walk_to(&w, path, place);
+	place->absent = w.absent;
+	return w.problem;
+}
+
+struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path)
+{
+	struct walk w = {.scope = scope};
+	struct rl_place place = {.parent = scope->at, .name = path};
+	struct rl_node *node = scope->at;
+
+	for (;;) {
+		walk_to(&w, path, &place);
+		if (w.problem || !place.size)
+			return w.problem ? NULL : place.parent;
+		/* Only a symlink's target may end with it. */
+		if (place.size == 2 && !memcmp(place.name, "..", 2))
+			return step(&w, place.parent, "..", 2);
+		node = rl_tree_child(scope->tree, place.parent, place.name, place.size);
+		if (!node || !S_ISLNK(node->inode->mode))
+			return node;
+		if (++w.links > SYMLINKS_MAX)
+			return NULL;
+		path = node->inode->target;
+		place.size = 0;
+		if (*path == '/')
+			place.parent = scope->root;
+	}
+}
+
+struct rl_node *rl_place_follow(const struct rl_place_scope *scope, struct rl_node *node)
+{
+	struct walk w = {.scope = scope};
 
 	if (!S_ISLNK(node->inode->mode))
 		return NULL;

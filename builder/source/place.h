@@ -4,22 +4,33 @@
 
 #include "tree/tree.h"
 
+struct rl_place_scope {
+	struct rl_tree *tree;
+	struct rl_node *at; /* where relative paths begin */
+	struct rl_node *root; /* where absolute symlinks begin; ".." stays in it */
+	int64_t mtime; /* of directories that are made */
+};
+
 /* The directory of a name, and the name's last component. */
 struct rl_place {
 	struct rl_node *parent;
 	const char *name; /* in the path that was given; size 0: the path is `at` itself */
 	size_t size;
+	bool absent; /* there is no place because a directory on the way is not there, or is none */
 };
 
 /*
- * Finds the place of a relative path below `at`. Symlinks on the way are followed inside the tree, an
- * absolute one from the tree's root; the last component is not followed. Directories that are missing are
- * made (0755, 0:0, mtime) if make is set. NULL, or the reason why there is no such place.
+ * Finds the place of a relative path. Symlinks on the way are followed inside the tree; the last component is
+ * not. Directories that are missing are made (0755, 0:0) if make is set. NULL, or the reason why there is no
+ * such place.
  */
-const char *rl_place_find(struct rl_tree *tree, struct rl_node *at, const char *path, bool make,
-	int64_t mtime, struct rl_place *place);
+const char *rl_place_find(
+	const struct rl_place_scope *scope, const char *path, bool make, struct rl_place *place);
+
+/* The node at a path, its last component followed too; NULL: there is none. */
+struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path);
 
 /* What the node leads to if it is a symlink to a directory that is there; else NULL. */
-struct rl_node *rl_place_follow(struct rl_tree *tree, struct rl_node *node);
+struct rl_node *rl_place_follow(const struct rl_place_scope *scope, struct rl_node *node);
 
 #endif

@@ -40,6 +40,7 @@ static void places(void **state)
 		{"dangling/x", NULL, NULL, "not there"},
 	};
 	struct rl_tree *tree = rl_tree_new();
+	const struct rl_place_scope scope = {tree, tree->root, tree->root, 0};
 
 	(void)state;
 	put(tree, "/usr/lib", S_IFDIR | 0755, NULL);
@@ -54,7 +55,7 @@ static void places(void **state)
 	put(tree, "/dangling", S_IFLNK | 0777, "nowhere");
 	for (size_t i = 0; i < RL_COUNT(cases); i++) {
 		struct rl_place place;
-		const char *problem = rl_place_find(tree, tree->root, cases[i].path, false, 0, &place);
+		const char *problem = rl_place_find(&scope, cases[i].path, false, &place);
 		char *folder;
 
 		if (cases[i].problem) {

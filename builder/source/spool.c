@@ -1,0 +1,133 @@
+#include "source/spool.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HOLE_SIZE ((size_t)4096) /* zeros that are worth a hole */
+
+static void release(void *object)
+{
+	struct rl_holding *holding = object;
+
+	rl_close(&holding->fd);
+	free(holding->path);
+	free(holding);
+}
+
+static int open_content(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
+{
+	const struct rl_holding *holding = inode->content.source;
+	const uint64_t *offset = inode->content.place;
+
+	(void)err;
+	*bytes = (struct rl_bytes){.fd = holding->fd, .offset = *offset};
+	return 0;
+}
+
+static int verify_content(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err)
+{
+	const struct rl_holding *holding = inode->content.source;
+
+	(void)bytes;
+	return rl_holding_verify(holding, err);
+}
+
+static const struct rl_content_ops content_ops = {.open = open_content, .verify = verify_content};
+
+int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err)
+{
+	struct stat st;
+
+	if (!holding->path)
+		return 0;
+	if (fstat(holding->fd, &st) || st.st_size != holding->st.st_size ||
+		st.st_mtim.tv_sec != holding->st.st_mtim.tv_sec ||
+		st.st_mtim.tv_nsec != holding->st.st_mtim.tv_nsec)
+		return rl_fail(err, holding->path, "read", "it changed while it was read");
+	return 0;
+}
+
+struct rl_holding *rl_holding_keep(struct rl_tree *tree, int fd, const char *path)
+{
+	struct rl_holding *holding = rl_calloc(1, sizeof(*holding));
+
+	holding->fd = fd;
+	holding->path = path ? rl_strdup(path) : NULL;
+	if (path && fstat(fd, &holding->st))
+		memset(&holding->st, 0, sizeof(holding->st));
+	rl_tree_keep(tree, release, holding);
+	return holding;
+}
+
+void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
+	uint64_t offset, uint64_t size)
+{
+	uint64_t *place = rl_arena_alloc(&tree->arena, sizeof(*place));
+
+	*place = offset;
+	inode->size = size;
+	inode->content = (struct rl_content){&content_ops, holding, place};
+	inode->map = NULL;
+}
+
+struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struct rl_error *err)
+{
+	const char *slash = output ? strrchr(output, '/') : NULL, *tmp = getenv("TMPDIR");
+	char *folder, *name;
+	int fd;
+
+	if (output)
+		folder = slash ? rl_strndup(output, slash == output ? 1 : (size_t)(slash - output))
+			       : rl_strdup(".");
+	else
+		folder = rl_strdup(tmp && *tmp ? tmp : "/tmp");
+	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
+		name = rl_printf("%s/.rootlet-spool-XXXXXX", folder);
+		fd = mkostemp(name, O_CLOEXEC);
+		if (fd >= 0)
+			unlink(name);
+		free(name);
+	}
+	if (fd < 0)
+		rl_fail_errno(err, folder, "unpack contents", errno);
+	free(folder);
+	return fd < 0 ? NULL : rl_holding_keep(tree, fd, NULL);
+}
+
+static bool is_zeros(const uint8_t *bytes, size_t size)
+{
+	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
+}
+
+int rl_spool_write(const struct rl_holding *spool, const void *bytes, size_t size, uint64_t offset)
+{
+	const uint8_t *from = bytes, *end = from + size;
+
+	while (from < end) {
+		const uint8_t *to = from;
+		size_t hole = 0;
+
+		/* As far as the next block of zeros; offset and from go on together. */
+		while (to < end) {
+			size_t step = HOLE_SIZE - (size_t)((offset + (uint64_t)(to - from)) % HOLE_SIZE);
+
+			if (step == HOLE_SIZE && (size_t)(end - to) >= HOLE_SIZE && is_zeros(to, HOLE_SIZE)) {
+				hole = HOLE_SIZE;
+				break;
+			}
+			to += step < (size_t)(end - to) ? step : (size_t)(end - to);
+		}
+		if (to > from && rl_pwrite_all(spool->fd, from, (size_t)(to - from), offset))
+			return -1;
+		offset += (uint64_t)(to - from) + hole;
+		from = to + hole;
+	}
+	return 0;
+}
