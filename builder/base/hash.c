@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CHUNK_SIZE ((size_t)256 * 1024)
+
 struct rl_hash {
 	EVP_MD_CTX *context;
 };
@@ -82,14 +84,32 @@ void rl_hash_end_hex(struct rl_hash *hash, char hex[RL_SHA256_HEX])
 	rl_hash_hex(digest, hex);
 }
 
+int rl_hash_range(int fd, uint64_t offset, uint64_t size, char hex[RL_SHA256_HEX])
+{
+	char *chunk = rl_alloc(CHUNK_SIZE);
+	struct rl_hash *hash = rl_hash_new();
+	int result = 0, number;
+
+	while (!result && size) {
+		size_t n = size < CHUNK_SIZE ? (size_t)size : CHUNK_SIZE;
+
+		result = rl_pread_all(fd, chunk, n, offset);
+		if (!result)
+			rl_hash_bytes(hash, chunk, n);
+		offset += n;
+		size -= n;
+	}
+	number = errno;
+	rl_hash_end_hex(hash, hex);
+	free(chunk);
+	errno = number;
+	return result;
+}
+
 int rl_hash_file(const char *path, char hex[RL_SHA256_HEX], struct rl_error *err)
 {
-	size_t room = 256 * 1024;
-	char *chunk;
-	struct rl_hash *hash;
 	struct stat st;
-	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result;
 
 	if (fd < 0)
 		return rl_fail_errno(err, path, "open", errno);
@@ -97,14 +117,9 @@ int rl_hash_file(const char *path, char hex[RL_SHA256_HEX], struct rl_error *err
 		close(fd);
 		return rl_fail(err, path, "read", "not a regular file");
 	}
-	chunk = rl_alloc(room);
-	hash = rl_hash_new();
-	while ((n = rl_read_some(fd, chunk, room)) > 0)
-		rl_hash_bytes(hash, chunk, (size_t)n);
-	if (n < 0)
+	result = rl_hash_range(fd, 0, (uint64_t)st.st_size, hex);
+	if (result)
 		rl_fail_errno(err, path, "read", errno);
-	rl_hash_end_hex(hash, hex);
-	free(chunk);
 	close(fd);
-	return n < 0 ? -1 : 0;
+	return result;
 }

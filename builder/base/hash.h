@@ -26,6 +26,9 @@ void rl_hash_end(struct rl_hash *hash, uint8_t digest[RL_SHA256_SIZE]);
 void rl_hash_end_hex(struct rl_hash *hash, char hex[RL_SHA256_HEX]);
 void rl_hash_hex(const uint8_t digest[RL_SHA256_SIZE], char hex[RL_SHA256_HEX]);
 
+/* The SHA-256 of a part of a file, in lower-case hex. -1 and errno; ENODATA: the file ends before. */
+int rl_hash_range(int fd, uint64_t offset, uint64_t size, char hex[RL_SHA256_HEX]);
+
 /* The SHA-256 of a regular file's bytes, in lower-case hex. */
 int rl_hash_file(const char *path, char hex[RL_SHA256_HEX], struct rl_error *err);
 

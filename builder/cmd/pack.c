@@ -4,8 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "ext/write.h"
-#include "source/archive.h"
-#include "source/directory.h"
+#include "source/source.h"
 #include "tree/rules.h"
 
 #include <errno.h>
@@ -14,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define DATA_MAX  ((uint64_t)64 << 30) /* that archives may unpack to, unless --max-data says more */
+#define DEPTH_MAX 65536
 
 enum {
 	OPT_FS = 256,
@@ -31,6 +33,11 @@ enum {
 	OPT_CHMOD,
 	OPT_AT,
 	OPT_ONE_FS,
+	OPT_PLATFORM,
+	OPT_OCI_CONFIG,
+	OPT_MAX_DATA,
+	OPT_MAX_ENTRIES,
+	OPT_MAX_DEPTH,
 	OPT_PLAN,
 	OPT_JSON,
 };
@@ -53,6 +60,12 @@ static const struct rl_option options[] = {
 	{OPT_CHOWN, "chown", "GLOB=UID:GID", "owner of what matches; later rules win"},
 	{OPT_CHMOD, "chmod", "GLOB=MODE", "permission bits of what matches, in octal"},
 	{OPT_ONE_FS, "one-file-system", NULL, "do not enter other mounted file systems"},
+	{OPT_PLATFORM, "platform", "OS/ARCH",
+		"of container images: which one, such as linux/arm64 (this machine's)"},
+	{OPT_OCI_CONFIG, "oci-config", NULL, "keep what a container image runs in /etc/rootlet/oci.json"},
+	{OPT_MAX_DATA, "max-data", "SIZE", "refuse archives that unpack to more (64G)"},
+	{OPT_MAX_ENTRIES, "max-entries", "N", "refuse more names (16777216)"},
+	{OPT_MAX_DEPTH, "max-depth", "N", "refuse directories deeper in each other (2048)"},
 	{OPT_PLAN, "plan", NULL, "print what the image would be; write nothing"},
 	{OPT_JSON, "json", NULL, "with --plan: as JSON"},
 	{0, NULL, NULL, NULL},
@@ -68,7 +81,9 @@ struct pack {
 	const char *fs;
 	const char *features; /* applied once the type is known */
 	uint32_t uid, gid;
-	bool has_owner, keep_owner, one_file_system, plan_only, json;
+	bool has_owner, plan_only, json;
+	struct rl_source_options from;
+	uint64_t max_entries, max_depth;
 	struct rl_rule *rules;
 	size_t rule_count, rule_room;
 	struct source *sources;
@@ -141,9 +156,9 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 		p->features = cmd->value;
 		return 0;
 	case OPT_OWNER:
-		p->keep_owner = !strcmp(cmd->value, "keep");
-		p->has_owner = !p->keep_owner;
-		if (!p->keep_owner && !rl_parse_owner(cmd->value, &p->uid, &p->gid))
+		p->from.keep_owner = !strcmp(cmd->value, "keep");
+		p->has_owner = !p->from.keep_owner;
+		if (p->has_owner && !rl_parse_owner(cmd->value, &p->uid, &p->gid))
 			return bad_value(cmd, "owner", "UID:GID in numbers, or keep");
 		return 0;
 	case OPT_EXCLUDE:
@@ -153,8 +168,26 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 	case OPT_CHMOD:
 		return add_rule(cmd, p, RL_RULE_MODE);
 	case OPT_ONE_FS:
-		p->one_file_system = true;
+		p->from.one_file_system = true;
 		return 0;
+	case OPT_PLATFORM:
+		p->from.platform = cmd->value;
+		return 0;
+	case OPT_OCI_CONFIG:
+		p->from.oci_config = true;
+		return 0;
+	case OPT_MAX_DATA:
+		return rl_parse_size(cmd->value, &p->from.data_left)
+			       ? 0
+			       : bad_value(cmd, "max-data", "a size such as 100G");
+	case OPT_MAX_ENTRIES:
+		return rl_parse_u64(cmd->value, UINT32_MAX, &p->max_entries)
+			       ? 0
+			       : bad_value(cmd, "max-entries", "a number");
+	case OPT_MAX_DEPTH:
+		return rl_parse_u64(cmd->value, DEPTH_MAX, &p->max_depth)
+			       ? 0
+			       : bad_value(cmd, "max-depth", "a number up to 65536");
 	case OPT_PLAN:
 		p->plan_only = true;
 		return 0;
@@ -229,33 +262,14 @@ static int set_owner(struct rl_node *node, void *context)
 	return 0;
 }
 
-static int add_source(const struct pack *p, struct rl_tree *tree, const struct source *source,
-	int64_t max_time, struct rl_error *err)
+static int add_source(struct pack *p, struct rl_tree *tree, const struct source *source, struct rl_error *err)
 {
-	struct rl_directory_options directory = {.keep_owner = p->keep_owner,
-		.one_file_system = p->one_file_system,
-		.max_time = max_time,
-		.rules = p->rules,
-		.rule_count = p->rule_count,
-		.output = p->output};
-	struct rl_archive_options archive = {.max_time = max_time, .output = p->output};
 	struct rl_node *at;
-	struct stat st;
 
+	rl_tree_begin(tree, source->path);
 	if (rl_tree_make_dirs(tree, source->at, p->ext.has_time ? p->ext.time : RL_EPOCH_TIME, &at, err))
 		return -1;
-	if (!strncmp(source->path, "oci:", 4) || !strncmp(source->path, "oci-archive:", 12) ||
-		!strncmp(source->path, "docker-archive:", 15) || !strncmp(source->path, "devtable:", 9) ||
-		!strncmp(source->path, "mtree:", 6))
-		return rl_fail(
-			err, source->path, "read source", "only directories and archives are supported yet");
-	if (!strcmp(source->path, "-"))
-		return rl_source_archive(tree, at, source->path, &archive, err);
-	if (stat(source->path, &st))
-		return rl_fail_errno(err, source->path, "read source", errno);
-	if (!S_ISDIR(st.st_mode))
-		return rl_source_archive(tree, at, source->path, &archive, err);
-	return rl_source_directory(tree, at, source->path, &directory, err);
+	return rl_source_put(tree, at, source->path, &p->from, err);
 }
 
 static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan *plan)
@@ -278,12 +292,16 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 {
 	struct rl_tree *tree = rl_tree_new();
 	struct rl_plan *plan = NULL;
-	int64_t max_time;
-	int result = read_epoch(&p->ext, &max_time, &cmd->err);
+	int result = read_epoch(&p->ext, &p->from.max_time, &cmd->err);
 
+	tree->entries_max = p->max_entries;
+	tree->depth_max = (uint32_t)p->max_depth;
+	p->from.output = p->output;
+	p->from.rules = p->rules;
+	p->from.rule_count = p->rule_count;
 	tree->root->inode->mtime = p->ext.has_time ? p->ext.time : RL_EPOCH_TIME;
 	for (size_t i = 0; !result && i < p->source_count; i++)
-		result = add_source(p, tree, &p->sources[i], max_time, &cmd->err);
+		result = add_source(p, tree, &p->sources[i], &cmd->err);
 	if (!result && p->has_owner)
 		rl_tree_walk(tree->root, set_owner, p);
 	if (!result) {
@@ -305,7 +323,10 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 
 static int run(struct rl_cmd *cmd)
 {
-	struct pack p = {.fs = "ext4"};
+	struct pack p = {.fs = "ext4",
+		.from = {.data_left = DATA_MAX},
+		.max_entries = RL_ENTRIES_MAX,
+		.max_depth = RL_DEPTH_MAX};
 	int result;
 
 	rl_ext_options_init(&p.ext, p.fs, NULL);

@@ -7,6 +7,7 @@
 #include "source/place.h"
 #include "source/spool.h"
 
+#include "base/hash.h"
 #include "base/library.h"
 
 #include <archive.h>
@@ -27,7 +28,7 @@
 	X(archive, read_support_format_7zip) X(archive, read_support_format_ar) \
 	X(archive, read_support_format_cab) X(archive, read_support_format_cpio) \
 	X(archive, read_support_format_empty) X(archive, read_support_format_gnutar) \
-	X(archive, read_support_format_iso9660) X(archive, read_support_format_lha) \
+	X(archive, read_support_format_iso9660) X(archive, read_support_format_lha) X(archive, read_support_format_raw) \
 	X(archive, read_support_format_rar) X(archive, read_support_format_rar5) \
 	X(archive, read_support_format_tar) X(archive, read_support_format_warc) \
 	X(archive, read_support_format_xar) X(archive, read_support_format_zip) \
@@ -74,17 +75,23 @@ struct rl_reading {
 	const struct rl_holding *direct; /* where contents can stay; NULL: they are unpacked */
 	struct rl_spool *spool; /* for what is unpacked */
 	uint64_t count; /* entries */
+	struct rl_hash *hash; /* of what is unpacked, where that is asked for */
 	struct rl_dir_set opaque; /* in a layer: directories that have nothing of lower layers any more */
 	struct rl_error *err;
 };
 
 #define RL_ARCHIVE_TAR   1u /* it must be a tar */
 #define RL_ARCHIVE_LAYER 2u /* of a container image: whiteouts, and nothing leads out of `at` */
+#define RL_ARCHIVE_RAW   4u /* what is compressed, whatever it is */
 
 /* As rl_source_archive(), of a part of a file that is kept with the tree; window NULL: from where it is to its end. */
 int rl_archive_read(struct rl_tree *tree, struct rl_node *at, const char *name, const struct rl_holding *file,
 	const struct rl_window *window, unsigned flags, const struct rl_archive_options *options,
 	struct rl_spool *spool, struct rl_error *err);
+
+/* The SHA-256 of what is in it, any compression taken off, in hex. */
+int rl_archive_hash(struct rl_tree *tree, const char *name, const struct rl_holding *file,
+	const struct rl_window *window, char hex[RL_SHA256_HEX], struct rl_error *err);
 
 /* Errors, with the archive's name and the entry's if there is one. Return -1. */
 int rl_archive_fail(struct rl_reading *r, const char *entry, const char *reason);

@@ -124,7 +124,7 @@ static int make_seekable(struct rl_reading *r)
 
 static int open_archive(struct rl_reading *r, const struct rl_window *window)
 {
-	int (*const supports[])(struct archive *) = {
+	int (*const filters[])(struct archive *) = {
 		/* Without those for which libarchive would start programs, and gzip, which is taken off before. */
 		r->lib.read_support_filter_bzip2,
 		r->lib.read_support_filter_compress,
@@ -134,6 +134,8 @@ static int open_archive(struct rl_reading *r, const struct rl_window *window)
 		r->lib.read_support_filter_rpm,
 		r->lib.read_support_filter_xz,
 		r->lib.read_support_filter_zstd,
+	};
+	int (*const formats[])(struct archive *) = {
 		/* Without mtree, which would have libarchive open whatever files of the host the text names. */
 		r->lib.read_support_format_7zip,
 		r->lib.read_support_format_ar,
@@ -153,13 +155,18 @@ static int open_archive(struct rl_reading *r, const struct rl_window *window)
 
 	if (!rl_input_open(&r->input, r->file->fd, window))
 		return rl_archive_fail_library(r, NULL);
-	if (!r->input.positioned && !r->input.gzip && wants_file(&r->input) && make_seekable(r))
+	if (!(r->flags & RL_ARCHIVE_RAW) && !r->input.positioned && !r->input.gzip && wants_file(&r->input) &&
+		make_seekable(r))
 		return -1;
 	r->archive = r->lib.read_new();
 	if (!r->archive)
 		return rl_archive_fail(r, NULL, "libarchive cannot be initialised");
-	for (size_t i = 0; i < RL_COUNT(supports); i++)
-		supports[i](r->archive);
+	for (size_t i = 0; i < RL_COUNT(filters); i++)
+		filters[i](r->archive);
+	for (size_t i = 0; !(r->flags & RL_ARCHIVE_RAW) && i < RL_COUNT(formats); i++)
+		formats[i](r->archive);
+	if (r->flags & RL_ARCHIVE_RAW)
+		r->lib.read_support_format_raw(r->archive);
 	/* To the end of the stream, and not only to the first end of an archive in it. */
 	r->lib.read_set_options(r->archive, "tar:read_concatenated_archives");
 	r->lib.read_set_read_callback(r->archive, read_input);
@@ -296,9 +303,9 @@ static int take_entries(struct rl_reading *r)
 	return check_rest(r);
 }
 
-static int read_entries(struct rl_reading *r, const struct rl_window *window)
+static int read_entries(struct rl_reading *r)
 {
-	if (open_archive(r, window) || take_entries(r))
+	if (take_entries(r))
 		return -1;
 	/* The last block is read whole, though the data may end before it. */
 	if (r->spool->file && ftruncate(r->spool->file->fd, (off_t)r->spool->end))
@@ -306,11 +313,37 @@ static int read_entries(struct rl_reading *r, const struct rl_window *window)
 	return rl_holding_verify(r->file, r->err);
 }
 
+/* Opens the archive, has it read, and closes it. */
+static int with_archive(
+	struct rl_reading *r, const struct rl_window *window, int (*read)(struct rl_reading *r))
+{
+	static const struct rl_library_symbol symbols[] = {ARCHIVE_FUNCTIONS(RL_LIBRARY_SYMBOL)};
+	locale_t utf8, before = (locale_t)0;
+	int result;
+
+	if (rl_library_load(ARCHIVE_SONAME, symbols, RL_COUNT(symbols), &r->lib, r->name, r->err))
+		return -1;
+	/* Names are bytes for us; libarchive wants a locale to take UTF-8 as it is. */
+	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	if (utf8)
+		before = uselocale(utf8);
+	result = open_archive(r, window) || read(r) ? -1 : 0;
+	rl_progress_clear();
+	if (r->archive)
+		r->lib.read_free(r->archive);
+	if (utf8) {
+		uselocale(before);
+		freelocale(utf8);
+	}
+	rl_input_close(&r->input);
+	free(r->opaque.slots);
+	return result;
+}
+
 int rl_archive_read(struct rl_tree *tree, struct rl_node *at, const char *name, const struct rl_holding *file,
 	const struct rl_window *window, unsigned flags, const struct rl_archive_options *options,
 	struct rl_spool *spool, struct rl_error *err)
 {
-	static const struct rl_library_symbol symbols[] = {ARCHIVE_FUNCTIONS(RL_LIBRARY_SYMBOL)};
 	struct rl_reading r = {.tree = tree,
 		.scope = {tree, at, flags & RL_ARCHIVE_LAYER ? at : tree->root,
 			options->max_time < RL_EPOCH_TIME ? options->max_time : RL_EPOCH_TIME},
@@ -320,25 +353,41 @@ int rl_archive_read(struct rl_tree *tree, struct rl_node *at, const char *name, 
 		.file = file,
 		.spool = spool,
 		.err = err};
-	locale_t utf8, before = (locale_t)0;
-	int result;
 
-	if (rl_library_load(ARCHIVE_SONAME, symbols, RL_COUNT(symbols), &r.lib, name, err))
-		return -1;
-	/* Names are bytes for us; libarchive wants a locale to take UTF-8 as it is. */
-	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	if (utf8)
-		before = uselocale(utf8);
-	result = read_entries(&r, window);
-	rl_progress_clear();
-	if (r.archive)
-		r.lib.read_free(r.archive);
-	if (utf8) {
-		uselocale(before);
-		freelocale(utf8);
+	return with_archive(&r, window, read_entries);
+}
+
+static int hash_data(struct rl_reading *r)
+{
+	struct archive_entry *entry;
+	const void *bytes;
+	size_t size;
+	la_int64_t offset;
+	int code = r->lib.read_next_header(r->archive, &entry);
+
+	while (code == ARCHIVE_OK &&
+		(code = r->lib.read_data_block(r->archive, &bytes, &size, &offset)) == ARCHIVE_OK) {
+		rl_hash_bytes(r->hash, bytes, size);
+		if (rl_check_interrupted(r->name, "read", r->err))
+			return -1;
 	}
-	rl_input_close(&r.input);
-	free(r.opaque.slots);
+	return code == ARCHIVE_EOF ? 0 : rl_archive_fail_library(r, NULL);
+}
+
+int rl_archive_hash(struct rl_tree *tree, const char *name, const struct rl_holding *file,
+	const struct rl_window *window, char hex[RL_SHA256_HEX], struct rl_error *err)
+{
+	const struct rl_archive_options options = {.max_time = 0};
+	struct rl_reading r = {.tree = tree,
+		.name = name,
+		.options = &options,
+		.flags = RL_ARCHIVE_RAW,
+		.file = file,
+		.hash = rl_hash_new(),
+		.err = err};
+	int result = with_archive(&r, window, hash_data);
+
+	rl_hash_end_hex(r.hash, hex);
 	return result;
 }
 

@@ -33,10 +33,13 @@ static struct rl_node *step(struct walk *w, struct rl_node *dir, const char *nam
 		w->problem = "a directory on the way is not there";
 		w->absent = true;
 	} else if (!child) {
-		if (rl_tree_add(w->scope->tree, dir, name, size, S_IFDIR | 0755, &child, &err))
+		if (!rl_tree_add(w->scope->tree, dir, name, size, S_IFDIR | 0755, &child, &err))
+			child->inode->mtime = w->scope->mtime;
+		else if (*rl_name_problem(name, size))
 			w->problem = "a name on the way is not valid";
 		else
-			child->inode->mtime = w->scope->mtime;
+			w->problem =
+				"too deep, or too many entries: --max-depth and --max-entries allow more";
 		rl_error_clear(&err);
 	} else if (S_ISLNK(child->inode->mode)) {
 		if (++w->links > SYMLINKS_MAX)

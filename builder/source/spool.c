@@ -76,6 +76,14 @@ void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct 
 	inode->map = NULL;
 }
 
+const struct rl_holding *rl_holding_of(const struct rl_inode *inode, uint64_t *offset)
+{
+	if (inode->content.ops != &content_ops)
+		return NULL;
+	*offset = *(const uint64_t *)inode->content.place;
+	return inode->content.source;
+}
+
 struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struct rl_error *err)
 {
 	const char *slash = output ? strrchr(output, '/') : NULL, *tmp = getenv("TMPDIR");

@@ -26,6 +26,9 @@ int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err);
 void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
 	uint64_t offset, uint64_t size);
 
+/* What holds a regular file's bytes, and where in it; NULL: they are elsewhere. */
+const struct rl_holding *rl_holding_of(const struct rl_inode *inode, uint64_t *offset);
+
 /* An unlinked file beside the output, where there must be room anyway; NULL: in TMPDIR or /tmp. */
 struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struct rl_error *err);
 
