@@ -193,22 +193,34 @@ static bool find_data(const uint8_t *entries, uint32_t size, uint32_t *offset, u
 	return false;
 }
 
+uint8_t *rl_image_raw_inode(
+	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err)
+{
+	ext2_filsys fs = image->fs;
+	uint32_t size = EXT2_INODE_SIZE(fs->super), per_group = fs->super->s_inodes_per_group;
+	uint64_t table = ext2fs_inode_table_loc(fs, (number - 1) / per_group);
+	uint8_t *raw = rl_alloc(size);
+
+	*place = table * image->block_size + (uint64_t)((number - 1) % per_group) * size;
+	if (table >= image->first_block && table < image->blocks &&
+		!rl_pread_all(image->fd, raw, size, *place))
+		return raw;
+	rl_fail(err, subject, "read", "its inode cannot be read (inode %u)", number);
+	free(raw);
+	return NULL;
+}
+
 /* The first 60 bytes are in i_block, the others in the attribute (kernel: fs/ext4/inline.c). */
 static int walk_inline(struct walk *w)
 {
-	ext2_filsys fs = w->image->fs;
-	const uint32_t head = EXT4_MIN_INLINE_DATA_SIZE, size = EXT2_INODE_SIZE(fs->super);
-	uint32_t in_group = (w->inode->number - 1) % fs->super->s_inodes_per_group, entries, offset = 0,
-		 length = 0;
-	uint64_t table = ext2fs_inode_table_loc(fs, (w->inode->number - 1) / fs->super->s_inodes_per_group);
-	uint64_t place = table * w->image->block_size + (uint64_t)in_group * size;
-	uint8_t *raw = rl_calloc(1, size);
+	const uint32_t head = EXT4_MIN_INLINE_DATA_SIZE, size = EXT2_INODE_SIZE(w->image->fs->super);
+	uint32_t entries, offset = 0, length = 0;
+	uint64_t place;
+	uint8_t *raw = rl_image_raw_inode(w->image, w->inode->number, w->subject, &place, w->err);
 	bool found = false;
-	int result = 0;
+	int result = raw ? 0 : -1;
 
-	if (!valid_blocks(w, table, 1) || rl_pread_all(w->image->fd, raw, size, place)) {
-		result = broken(w, "its inode cannot be read");
-	} else if (size > EXT2_GOOD_OLD_INODE_SIZE) {
+	if (raw && size > EXT2_GOOD_OLD_INODE_SIZE) {
 		entries = EXT2_GOOD_OLD_INODE_SIZE + rl_get_le16(raw + EXT2_GOOD_OLD_INODE_SIZE) + 4;
 		found = entries < size && rl_get_le32(raw + entries - 4) == EXT2_EXT_ATTR_MAGIC &&
 			find_data(raw + entries, size - entries, &offset, &length);

@@ -240,6 +240,9 @@ void rl_map_build(const struct rl_plan *plan, uint32_t number, const struct rl_p
 
 /* ---- xattr.c ---- */
 
+/* The namespace that an e_name_index stands for ("user."), or the whole name of an ACL; NULL: there is none. */
+const char *rl_xattr_prefix(uint8_t index);
+
 /*
  * Whether the attributes need a block besides the inode, and how many bytes they leave behind its
  * fixed fields; an error if not even the block is enough. Values that are too large for it get inodes.

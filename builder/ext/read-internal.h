@@ -17,4 +17,15 @@ struct rl_image {
 	uint64_t file_size;
 };
 
+/*
+ * An inode's bytes as they are on the disk (EXT2_INODE_SIZE of them; the caller frees them), and where they are
+ * in the image file. NULL with an error.
+ */
+uint8_t *rl_image_raw_inode(
+	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err);
+
+/* A whole file of at most limit bytes; the caller frees *bytes. */
+int rl_image_read_whole(struct rl_image *image, const struct rl_image_inode *inode, uint64_t limit,
+	const char *subject, uint8_t **bytes, struct rl_error *err);
+
 #endif

@@ -127,6 +127,11 @@ const char *rl_image_path(const struct rl_image *image)
 	return image->path;
 }
 
+int rl_image_fd(const struct rl_image *image)
+{
+	return image->fd;
+}
+
 uint32_t rl_image_inode_count(const struct rl_image *image)
 {
 	return image->fs->super->s_inodes_count;
@@ -211,8 +216,7 @@ static int read_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 	return -1;
 }
 
-/* A whole small file; the caller frees *bytes. */
-static int read_whole(struct rl_image *image, const struct rl_image_inode *inode, uint64_t limit,
+int rl_image_read_whole(struct rl_image *image, const struct rl_image_inode *inode, uint64_t limit,
 	const char *subject, uint8_t **bytes, struct rl_error *err)
 {
 	struct reading r = {.image = image, .size = inode->size};
@@ -243,7 +247,7 @@ int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, 
 		rl_buf_bytes(buf, inode->raw_block, (size_t)inode->size);
 		return 0;
 	}
-	if (read_whole(image, inode, image->block_size, subject, &bytes, err))
+	if (rl_image_read_whole(image, inode, image->block_size, subject, &bytes, err))
 		return -1;
 	rl_buf_bytes(buf, bytes, (size_t)inode->size);
 	free(bytes);
@@ -304,7 +308,7 @@ static int list_inline(struct rl_image *image, const struct rl_image_inode *dir,
 	if (dir->size < head)
 		return rl_fail(
 			err, subject, "list", "an impossible size of a directory (inode %u)", dir->number);
-	if (read_whole(image, dir, image->block_size, subject, &bytes, err))
+	if (rl_image_read_whole(image, dir, image->block_size, subject, &bytes, err))
 		return -1;
 	result = visit(&(struct rl_image_entry){".", 1, dir->number}, context);
 	if (!result)

@@ -49,6 +49,8 @@ struct rl_image_info {
 int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err);
 void rl_image_close(struct rl_image *image);
 const char *rl_image_path(const struct rl_image *image);
+/* For reading at the places of runs; the image's own. */
+int rl_image_fd(const struct rl_image *image);
 /* Inodes are numbered from 1 to this. */
 uint32_t rl_image_inode_count(const struct rl_image *image);
 /* The pid of a process that has the image locked for writing, as a running guest has; 0: none. */
@@ -79,6 +81,15 @@ struct rl_image_entry {
  */
 int rl_image_list(struct rl_image *image, const struct rl_image_inode *dir, const char *subject,
 	int (*visit)(const struct rl_image_entry *entry, void *context), void *context, struct rl_error *err);
+
+/*
+ * Calls visit for every extended attribute, in the form of getxattr(): "user.x", "system.posix_acl_access".
+ * What the file system keeps for itself (inline data, encryption) is left out. A result other than 0 ends it
+ * and is returned.
+ */
+typedef int rl_image_xattr(const char *name, const uint8_t *value, size_t size, void *context);
+int rl_image_xattrs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	rl_image_xattr *visit, void *context, struct rl_error *err);
 
 /* A symlink's target, appended to buf. */
 int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,

@@ -29,6 +29,14 @@ static const struct {
 	{INDEX_SYSTEM, false, "system."},
 };
 
+const char *rl_xattr_prefix(uint8_t index)
+{
+	for (size_t i = 0; i < RL_COUNT(prefixes); i++)
+		if (prefixes[i].index == index)
+			return prefixes[i].prefix;
+	return NULL;
+}
+
 struct attr {
 	uint8_t index;
 	const char *name; /* behind the prefix */

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPOOL_STEP ((uint64_t)4096) /* contents begin at a multiple, so that holes stay holes */
+#define ACL_UNDEFINED 0xffffffffu /* the id of an entry that has none: ACL_UNDEFINED_ID */
+#define SPOOL_STEP    ((uint64_t)4096) /* contents begin at a multiple, so that holes stay holes */
 
 static const char *either(const char *text, const char *utf8)
 {
@@ -181,7 +182,7 @@ static int take_acl(struct rl_reading *r, struct archive_entry *entry, const cha
 					r, entry_name, "an ACL that names its user, and not by number");
 			put_le(&acl, tags[i].posix, 2);
 			put_le(&acl, (uint32_t)permissions & 7, 2);
-			put_le(&acl, tags[i].has_id ? (uint32_t)id : 0, 4);
+			put_le(&acl, tags[i].has_id ? (uint32_t)id : ACL_UNDEFINED, 4);
 		}
 	}
 	if (!result)

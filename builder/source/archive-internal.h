@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/library.h"
+#include "base/map.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -50,12 +51,6 @@ struct library {
 	ARCHIVE_FUNCTIONS(RL_LIBRARY_MEMBER)
 };
 
-/* Directories, by address. Open addressing; room is a power of two. */
-struct rl_dir_set {
-	const struct rl_dir **slots;
-	size_t count, room;
-};
-
 /* A file that more than one archive may be unpacked into. All zero to begin with. */
 struct rl_spool {
 	const struct rl_holding *file; /* NULL: not needed yet */
@@ -76,7 +71,7 @@ struct rl_reading {
 	struct rl_spool *spool; /* for what is unpacked */
 	uint64_t count; /* entries */
 	struct rl_hash *hash; /* of what is unpacked, where that is asked for */
-	struct rl_dir_set opaque; /* in a layer: directories that have nothing of lower layers any more */
+	struct rl_map opaque; /* in a layer: directories that have nothing of lower layers any more */
 	struct rl_error *err;
 };
 

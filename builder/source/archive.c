@@ -336,7 +336,7 @@ static int with_archive(
 		freelocale(utf8);
 	}
 	rl_input_close(&r->input);
-	free(r->opaque.slots);
+	rl_map_free(&r->opaque);
 	return result;
 }
 

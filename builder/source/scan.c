@@ -8,6 +8,7 @@
 #include "source/source-internal.h"
 
 #include "base/io.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/progress.h"
 #include "base/signals.h"
@@ -40,12 +41,6 @@ struct pending {
 	struct rl_node *node;
 };
 
-/* Hard links: host inode -> tree inode. Open addressing; empty where inode is NULL. */
-struct link_slot {
-	uint64_t device, number;
-	struct rl_inode *inode;
-};
-
 struct scan {
 	struct rl_tree *tree;
 	const struct rl_directory_options *options;
@@ -61,8 +56,7 @@ struct scan {
 	size_t active; /* threads that are listing a folder, which may bring new ones */
 	bool stop;
 	uint64_t count; /* entries that are in the tree */
-	struct link_slot *links;
-	size_t link_count, link_room;
+	struct rl_map links; /* hard links: device and number of the host's inode -> tree inode */
 	struct rl_error *err; /* set once, with stop */
 };
 
@@ -90,40 +84,6 @@ struct worker {
 	char *names, *value; /* XATTR_LIST_MAX and XATTR_SIZE_MAX bytes; NULL until needed */
 	struct rl_error err;
 };
-
-static void grow_links(struct scan *scan)
-{
-	size_t room = scan->link_room ? scan->link_room * 2 : 256;
-	struct link_slot *links = rl_calloc(room, sizeof(*links));
-
-	for (size_t i = 0; i < scan->link_room; i++) {
-		size_t at;
-
-		if (!scan->links[i].inode)
-			continue;
-		at = (size_t)(scan->links[i].number * 0x9e3779b97f4a7c15u >> 20) & (room - 1);
-		while (links[at].inode)
-			at = (at + 1) & (room - 1);
-		links[at] = scan->links[i];
-	}
-	free(scan->links);
-	scan->links = links;
-	scan->link_room = room;
-}
-
-/* The slot of a host inode, which may be empty. */
-static struct link_slot *find_link(struct scan *scan, const struct stat *st)
-{
-	size_t at;
-
-	if (scan->link_count * 2 >= scan->link_room)
-		grow_links(scan);
-	at = (size_t)((uint64_t)st->st_ino * 0x9e3779b97f4a7c15u >> 20) & (scan->link_room - 1);
-	while (scan->links[at].inode &&
-		(scan->links[at].number != st->st_ino || scan->links[at].device != st->st_dev))
-		at = (at + 1) & (scan->link_room - 1);
-	return &scan->links[at];
-}
 
 static bool is_kept_xattr(const char *name)
 {
@@ -321,21 +281,19 @@ static int put_node(
 	struct worker *w, const char *name, const struct stat *st, struct rl_node **node, bool *linked)
 {
 	struct scan *scan = w->scan;
-	struct link_slot *link = NULL;
+	void **link = NULL;
 
 	*linked = false;
 	if (!S_ISDIR(st->st_mode) && st->st_nlink > 1) {
-		link = find_link(scan, st);
-		*linked = link->inode != NULL;
+		link = rl_map_at(&scan->links, (uint64_t)st->st_dev, (uint64_t)st->st_ino);
+		*linked = *link != NULL;
 	}
 	if (*linked)
-		return rl_tree_link(scan->tree, w->at, name, strlen(name), link->inode, node, &w->err);
+		return rl_tree_link(scan->tree, w->at, name, strlen(name), *link, node, &w->err);
 	if (rl_tree_put(scan->tree, w->at, name, strlen(name), st->st_mode & (S_IFMT | 07777), node, &w->err))
 		return -1;
-	if (link) {
-		*link = (struct link_slot){st->st_dev, st->st_ino, (*node)->inode};
-		scan->link_count++;
-	}
+	if (link)
+		*link = (*node)->inode;
 	return 0;
 }
 
@@ -528,6 +486,7 @@ static int scan_root(struct scan *scan, struct rl_node *at, const struct stat *s
 	int result = 0;
 
 	at->inode->mode = S_IFDIR | (st->st_mode & 07777);
+	at->inode->xattrs = NULL;
 	rl_tree_touch(scan->tree, at);
 	set_attributes(scan, at->inode, st);
 	if (!scan->options->normalise)
@@ -573,7 +532,7 @@ int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *pa
 		result = scan_all(&scan);
 	}
 	free(scan.pending);
-	free(scan.links);
+	rl_map_free(&scan.links);
 	pthread_cond_destroy(&scan.changed);
 	pthread_mutex_destroy(&scan.lock);
 	return result;

@@ -2,6 +2,7 @@
 
 #include "source/archive.h"
 #include "source/directory.h"
+#include "source/image.h"
 #include "source/oci.h"
 
 #include <errno.h>
@@ -59,5 +60,7 @@ int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
 		return rl_fail_errno(err, word, "read source", errno);
 	if (S_ISDIR(st.st_mode))
 		return put_directory(tree, at, word, options, err);
+	if ((S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && rl_source_is_image(word))
+		return rl_source_image(tree, at, word, options->max_time, err);
 	return put_archive(tree, at, word, options, err);
 }

@@ -20,6 +20,21 @@ static void release(void *object)
 	free(holding);
 }
 
+struct pieces {
+	size_t count;
+	struct rl_piece pieces[];
+};
+
+static int open_pieces(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
+{
+	const struct rl_holding *holding = inode->content.source;
+	const struct pieces *pieces = inode->content.place;
+
+	(void)err;
+	*bytes = (struct rl_bytes){.fd = holding->fd, .pieces = pieces->pieces, .piece_count = pieces->count};
+	return 0;
+}
+
 static int open_content(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err)
 {
 	const struct rl_holding *holding = inode->content.source;
@@ -39,6 +54,7 @@ static int verify_content(const struct rl_inode *inode, const struct rl_bytes *b
 }
 
 static const struct rl_content_ops content_ops = {.open = open_content, .verify = verify_content};
+static const struct rl_content_ops piece_ops = {.open = open_pieces, .verify = verify_content};
 
 int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err)
 {
@@ -73,6 +89,24 @@ void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct 
 	*place = offset;
 	inode->size = size;
 	inode->content = (struct rl_content){&content_ops, holding, place};
+	inode->map = NULL;
+}
+
+void rl_holding_give_pieces(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
+	const struct rl_piece *pieces, size_t count, uint64_t size)
+{
+	struct pieces *kept;
+
+	if (count == 1 && !pieces[0].offset && pieces[0].length == size) {
+		rl_holding_give(tree, inode, holding, pieces[0].place, size);
+		return;
+	}
+	kept = rl_arena_alloc(&tree->arena, sizeof(*kept) + count * sizeof(*pieces));
+	kept->count = count;
+	if (count)
+		memcpy(kept->pieces, pieces, count * sizeof(*pieces));
+	inode->size = size;
+	inode->content = (struct rl_content){&piece_ops, holding, kept};
 	inode->map = NULL;
 }
 

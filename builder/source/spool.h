@@ -26,7 +26,11 @@ int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err);
 void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
 	uint64_t offset, uint64_t size);
 
-/* What holds a regular file's bytes, and where in it; NULL: they are elsewhere. */
+/* The same of pieces, which are copied. */
+void rl_holding_give_pieces(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
+	const struct rl_piece *pieces, size_t count, uint64_t size);
+
+/* What holds a regular file's bytes, and where in it; NULL: they are elsewhere, or in pieces. */
 const struct rl_holding *rl_holding_of(const struct rl_inode *inode, uint64_t *offset);
 
 /* An unlinked file beside the output, where there must be room anyway; NULL: in TMPDIR or /tmp. */

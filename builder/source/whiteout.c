@@ -1,45 +1,11 @@
 /* Whiteouts: entries of a layer that take away what layers below it have. */
 #include "source/archive-internal.h"
 
-#include "base/mem.h"
-
-#include <stdlib.h>
 #include <string.h>
 
 #define PREFIX      ".wh."
 #define META_PREFIX ".wh..wh." /* of aufs's own files, and of the one below */
 #define OPAQUE      ".wh..wh..opq"
-
-static size_t slot_of(const struct rl_dir_set *set, const struct rl_dir *dir)
-{
-	size_t at = (size_t)((uint64_t)(uintptr_t)dir * 0x9e3779b97f4a7c15u >> 20) & (set->room - 1);
-
-	while (set->slots[at] && set->slots[at] != dir)
-		at = (at + 1) & (set->room - 1);
-	return at;
-}
-
-/* Adds a directory; false: it was there. */
-static bool add_dir(struct rl_dir_set *set, const struct rl_dir *dir)
-{
-	struct rl_dir_set old = *set;
-	size_t at;
-
-	if (2 * set->count >= set->room) {
-		set->room = old.room ? 2 * old.room : 64;
-		set->slots = rl_calloc(set->room, sizeof(const struct rl_dir *));
-		for (size_t i = 0; i < old.room; i++)
-			if (old.slots[i])
-				set->slots[slot_of(set, old.slots[i])] = old.slots[i];
-		free(old.slots);
-	}
-	at = slot_of(set, dir);
-	if (set->slots[at])
-		return false;
-	set->slots[at] = dir;
-	set->count++;
-	return true;
-}
 
 static void hide(struct rl_reading *r, struct rl_node *node);
 
@@ -49,10 +15,12 @@ static void hide(struct rl_reading *r, struct rl_node *node);
  */
 static void hide_below(struct rl_reading *r, struct rl_node *dir)
 {
+	void **seen = rl_map_at(&r->opaque, (uint64_t)(uintptr_t)dir->inode->dir, 0);
 	struct rl_node *next;
 
-	if (!add_dir(&r->opaque, dir->inode->dir))
+	if (*seen)
 		return;
+	*seen = dir;
 	for (struct rl_node *child = dir->inode->dir->first; child; child = next) {
 		next = child->next;
 		hide(r, child);

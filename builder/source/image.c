@@ -1,0 +1,306 @@
+#include "source/image.h"
+
+#include "source/source-internal.h"
+#include "source/spool.h"
+
+#include "base/io.h"
+#include "base/lock.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/progress.h"
+#include "base/signals.h"
+#include "ext/read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAGIC_OFFSET 1080 /* s_magic of the superblock at 1024 */
+#define USTAR_OFFSET 257 /* of a tar's magic, whose first file may be anything */
+#define ROOT_NUMBER  2 /* EXT2_ROOT_INO */
+#define TELL_FILES   20000
+
+/* A directory that is still to be listed. */
+struct pending {
+	struct rl_node *node;
+	uint32_t number;
+};
+
+struct scan {
+	struct rl_tree *tree;
+	struct rl_image *image;
+	const struct rl_holding *file;
+	int64_t max_time;
+	struct pending *pending;
+	size_t pending_count, pending_room;
+	struct rl_map inodes; /* inode number -> tree inode: hard links, and directories that were seen */
+	struct rl_node *dir; /* that is being listed */
+	const char *dir_path; /* "IMAGE:/PATH" */
+	uint64_t count;
+	struct rl_error *err;
+};
+
+/* One inode on its way into the tree. */
+struct taking {
+	struct scan *scan;
+	struct rl_inode *inode;
+	const char *subject;
+	struct rl_piece *pieces;
+	size_t count, room;
+};
+
+static int take_xattr(const char *name, const uint8_t *value, size_t size, void *context)
+{
+	struct taking *t = context;
+
+	return rl_tree_set_xattr(t->scan->tree, t->inode, name, value, size, t->scan->err);
+}
+
+static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *context)
+{
+	struct taking *t = context;
+
+	RL_GROW(t->pieces, t->count, t->room);
+	t->pieces[t->count++] = (struct rl_piece){offset, length, place};
+	return 0;
+}
+
+/* Where pieces follow one another in the file there is no hole, wherever they lie in the image. */
+static void set_map(struct taking *t, uint64_t size)
+{
+	struct rl_data_range *ranges = rl_calloc(t->count, sizeof(*ranges));
+	size_t count = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		const struct rl_piece *p = &t->pieces[i];
+
+		if (count && ranges[count - 1].offset + ranges[count - 1].length == p->offset)
+			ranges[count - 1].length += p->length;
+		else
+			ranges[count++] = (struct rl_data_range){p->offset, p->length};
+	}
+	if (size && !(count == 1 && !ranges[0].offset && ranges[0].length == size))
+		t->inode->map = rl_keep_map(t->scan->tree, ranges, count);
+	free(ranges);
+}
+
+static int take_file(struct taking *t, const struct rl_image_inode *from)
+{
+	struct scan *s = t->scan;
+
+	if (rl_image_runs(s->image, from, t->subject, take_piece, t, s->err))
+		return -1;
+	rl_holding_give_pieces(s->tree, t->inode, s->file, t->pieces, t->count, from->size);
+	set_map(t, from->size);
+	return 0;
+}
+
+static int take_target(struct taking *t, const struct rl_image_inode *from)
+{
+	struct rl_buf target = RL_BUF_NONE;
+	int result = rl_image_target(t->scan->image, from, t->subject, &target, t->scan->err);
+
+	if (!result)
+		result = rl_tree_set_target(
+			t->scan->tree, t->inode, target.data ? target.data : "", target.size, t->scan->err);
+	rl_buf_free(&target);
+	return result;
+}
+
+static int take_content(struct taking *t, const struct rl_image_inode *from, struct rl_node *node)
+{
+	struct scan *s = t->scan;
+
+	switch (from->mode & S_IFMT) {
+	case S_IFREG:
+		return take_file(t, from);
+	case S_IFLNK:
+		return take_target(t, from);
+	case S_IFDIR:
+		RL_GROW(s->pending, s->pending_count, s->pending_room);
+		s->pending[s->pending_count++] = (struct pending){node, from->number};
+		return 0;
+	case S_IFCHR:
+	case S_IFBLK:
+		t->inode->device.major = from->major;
+		t->inode->device.minor = from->minor;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int take_inode(
+	struct scan *s, const struct rl_image_inode *from, struct rl_node *node, const char *subject)
+{
+	struct taking t = {.scan = s, .inode = node->inode, .subject = subject};
+	bool late = from->mtime > s->max_time;
+	int result;
+
+	t.inode->uid = from->uid;
+	t.inode->gid = from->gid;
+	t.inode->mtime = late ? s->max_time : from->mtime;
+	t.inode->mtime_nsec = late ? 0 : from->mtime_nsec;
+	result = rl_image_xattrs(s->image, from, subject, take_xattr, &t, s->err);
+	if (!result)
+		result = take_content(&t, from, node);
+	free(t.pieces);
+	return result ? -1 : 0;
+}
+
+static bool has_type(uint32_t mode)
+{
+	return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
+	       S_ISFIFO(mode) || S_ISSOCK(mode);
+}
+
+static int take_entry(struct scan *s, const struct rl_image_entry *entry, const char *subject)
+{
+	struct rl_image_inode from;
+	struct rl_node *node;
+	void **known;
+
+	if (rl_image_inode(s->image, entry->number, &from, s->err))
+		return -1;
+	if (!has_type(from.mode))
+		return rl_fail(s->err, subject, "read", "it has no known type (inode %u)", entry->number);
+	known = rl_map_at(&s->inodes, entry->number, 0);
+	if (*known && S_ISDIR(from.mode))
+		return rl_fail(s->err, subject, "read", "a directory with more than one name (inode %u)",
+			entry->number);
+	if (*known)
+		return rl_tree_link(s->tree, s->dir, entry->name, entry->size, *known, &node, s->err);
+	if (rl_tree_put(s->tree, s->dir, entry->name, entry->size, from.mode, &node, s->err))
+		return -1;
+	*known = node->inode;
+	return take_inode(s, &from, node, subject);
+}
+
+static int visit(const struct rl_image_entry *entry, void *context)
+{
+	struct scan *s = context;
+	char *subject;
+	int result;
+
+	if ((entry->size == 1 && entry->name[0] == '.') ||
+		(entry->size == 2 && !memcmp(entry->name, "..", 2)))
+		return 0;
+	if (++s->count % TELL_FILES == 0)
+		rl_progress_files(rl_image_path(s->image), s->count);
+	if (rl_check_interrupted(rl_image_path(s->image), "read", s->err))
+		return -2;
+	subject = rl_printf("%s/%s", s->dir_path, entry->name);
+	result = take_entry(s, entry, subject);
+	free(subject);
+	/* Told apart from what rl_image_list() itself finds broken. */
+	return result ? -2 : 0;
+}
+
+/* The path in the image, as a user would name it. */
+static char *path_of(const struct scan *s, const struct rl_node *at, const struct rl_node *node)
+{
+	char *top = rl_node_path(at), *path = rl_node_path(node), *whole;
+
+	whole = rl_printf("%s:%s", rl_image_path(s->image), path + (at->parent ? strlen(top) : 0));
+	if (!node->parent)
+		whole[strlen(whole) - 1] = '\0';
+	free(path);
+	free(top);
+	return whole;
+}
+
+static int scan_all(struct scan *s, struct rl_node *at)
+{
+	int result = 0;
+
+	while (!result && s->pending_count) {
+		struct pending next = s->pending[--s->pending_count];
+		struct rl_image_inode inode;
+		char *path = path_of(s, at, next.node);
+
+		s->dir = next.node;
+		s->dir_path = path;
+		if (rl_image_inode(s->image, next.number, &inode, s->err))
+			result = -1;
+		else if (rl_image_list(s->image, &inode, path, visit, s, s->err))
+			result = -1;
+		free(path);
+	}
+	rl_progress_clear();
+	return result;
+}
+
+static int check_state(struct scan *s, const char *path)
+{
+	struct rl_image_info info;
+	pid_t writer = rl_image_writer(s->image);
+	char *name;
+
+	if (writer) {
+		name = rl_process_name(writer);
+		rl_fail(s->err, path, "read", "in use by process %s", name);
+		free(name);
+		return -1;
+	}
+	rl_image_info(s->image, &info);
+	free(info.features);
+	if (info.needs_recovery)
+		return rl_fail(s->err, path, "read",
+			"it was not cleanly unmounted, and changes are only in its journal: boot it once "
+			"more, or "
+			"run e2fsck -fy on it");
+	return 0;
+}
+
+static int scan_root(struct scan *s, struct rl_node *at)
+{
+	struct rl_image_inode root;
+	char *subject = rl_printf("%s:/", rl_image_path(s->image));
+	int result = rl_image_inode(s->image, ROOT_NUMBER, &root, s->err);
+
+	if (!result && !S_ISDIR(root.mode))
+		result = rl_fail(s->err, subject, "read", "its root is not a directory");
+	if (!result) {
+		*rl_map_at(&s->inodes, ROOT_NUMBER, 0) = at->inode;
+		at->inode->mode = root.mode;
+		at->inode->xattrs = NULL;
+		rl_tree_touch(s->tree, at);
+		result = take_inode(s, &root, at, subject);
+	}
+	free(subject);
+	return result;
+}
+
+int rl_source_image(
+	struct rl_tree *tree, struct rl_node *at, const char *path, int64_t max_time, struct rl_error *err)
+{
+	struct scan s = {.tree = tree, .max_time = max_time, .err = err};
+	int fd, result = -1;
+
+	if (rl_image_open(path, &s.image, err))
+		return -1;
+	fd = fcntl(rl_image_fd(s.image), F_DUPFD_CLOEXEC, 3);
+	if (fd < 0) {
+		rl_fail_errno(err, path, "open", errno);
+	} else {
+		s.file = rl_holding_keep(tree, fd, path);
+		result = check_state(&s, path) || scan_root(&s, at) || scan_all(&s, at) ? -1 : 0;
+	}
+	free(s.pending);
+	rl_map_free(&s.inodes);
+	rl_image_close(s.image);
+	return result;
+}
+
+bool rl_source_is_image(const char *path)
+{
+	uint8_t head[MAGIC_OFFSET + 2];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is = fd >= 0 && !rl_pread_all(fd, head, sizeof(head), 0) && head[MAGIC_OFFSET] == 0x53 &&
+		  head[MAGIC_OFFSET + 1] == 0xef && memcmp(head + USTAR_OFFSET, "ustar", 5) != 0;
+
+	rl_close(&fd);
+	return is;
+}
