@@ -213,27 +213,30 @@ uint8_t *rl_image_raw_inode(
 /* The first 60 bytes are in i_block, the others in the attribute (kernel: fs/ext4/inline.c). */
 static int walk_inline(struct walk *w)
 {
-	const uint32_t head = EXT4_MIN_INLINE_DATA_SIZE, size = EXT2_INODE_SIZE(w->image->fs->super);
+	const uint32_t head = EXT4_MIN_INLINE_DATA_SIZE, inode_size = EXT2_INODE_SIZE(w->image->fs->super);
 	uint32_t entries, offset = 0, length = 0;
-	uint64_t place;
+	uint64_t place, size = w->inode->size;
 	uint8_t *raw = rl_image_raw_inode(w->image, w->inode->number, w->subject, &place, w->err);
 	bool found = false;
 	int result = raw ? 0 : -1;
 
-	if (raw && size > EXT2_GOOD_OLD_INODE_SIZE) {
+	if (raw && inode_size > EXT2_GOOD_OLD_INODE_SIZE) {
 		entries = EXT2_GOOD_OLD_INODE_SIZE + rl_get_le16(raw + EXT2_GOOD_OLD_INODE_SIZE) + 4;
-		found = entries < size && rl_get_le32(raw + entries - 4) == EXT2_EXT_ATTR_MAGIC &&
-			find_data(raw + entries, size - entries, &offset, &length);
+		found = entries < inode_size && rl_get_le32(raw + entries - 4) == EXT2_EXT_ATTR_MAGIC &&
+			find_data(raw + entries, inode_size - entries, &offset, &length);
 		offset += entries;
 	}
 	free(raw);
-	if (!result && (!found || w->inode->size > head + length))
-		result = broken(w, "its inode has less inline data than its size says");
-	if (!result && w->inode->size)
-		result = w->run(0, w->inode->size < head ? w->inode->size : head,
-			place + offsetof(struct ext2_inode, i_block), w->context);
-	if (!result && w->inode->size > head)
-		result = w->run(head, w->inode->size - head, place + offset, w->context);
+	if (!result && !found)
+		result = broken(w, "its inode has no inline data");
+	/* Zeros follow, as the kernel reads it, where the size says more: mke2fs makes such files. */
+	if (size > head + length)
+		size = head + length;
+	if (!result && size)
+		result = w->run(0, size < head ? size : head, place + offsetof(struct ext2_inode, i_block),
+			w->context);
+	if (!result && size > head)
+		result = w->run(head, size - head, place + offset, w->context);
 	return result;
 }
 
