@@ -39,3 +39,31 @@ void rl_json_print_line(json_t *value)
 {
 	print(value, JSON_COMPACT);
 }
+
+void rl_json_list_begin(struct rl_json_list *list, json_t *object, const char *key)
+{
+	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+
+	if (!text)
+		abort();
+	/* The object goes on: without its last line, which is a brace. */
+	printf("%.*s,\n  \"%s\": [", (int)(strlen(text) - strlen("\n}")), text, key);
+	free(text);
+	json_decref(object);
+	list->any = false;
+}
+
+void rl_json_list_item(struct rl_json_list *list, json_t *item)
+{
+	printf("%s\n    ", list->any ? "," : "");
+	list->any = true;
+	if (!item)
+		abort();
+	json_dumpf(item, stdout, JSON_COMPACT);
+	json_decref(item);
+}
+
+void rl_json_list_end(struct rl_json_list *list)
+{
+	printf("%s]\n}\n", list->any ? "\n  " : "");
+}

@@ -312,7 +312,7 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 		result = rl_plan_make(tree, &p->ext, p->output ? p->output : "image", &plan, &cmd->err);
 	}
 	if (!result && p->plan_only) {
-		(p->json ? rl_print_plan_json : rl_print_plan)(plan);
+		(p->json ? rl_print_plan_json : rl_print_plan)(plan, tree);
 	} else if (!result) {
 		result = write_image(cmd, p, plan);
 	}

@@ -13,7 +13,58 @@
 
 #define LARGEST_COUNT 10
 
-void rl_print_plan(const struct rl_plan *plan)
+/* How many paths of the image a source gave, and how many of them others had given before. */
+struct share {
+	const char *source;
+	uint64_t paths, replaced;
+};
+
+struct shares {
+	struct share *items;
+	size_t count, room;
+	size_t last; /* the one that was counted last, which is mostly the next one too */
+};
+
+static int count_node(struct rl_node *node, void *context)
+{
+	struct shares *s = context;
+	const struct rl_origin *origin = node->origin;
+	size_t i = s->last;
+
+	if (!origin)
+		return 0;
+	if (i >= s->count || s->items[i].source != origin->source)
+		for (i = 0; i < s->count && s->items[i].source != origin->source; i++)
+			;
+	if (i == s->count) {
+		RL_GROW(s->items, s->count, s->room);
+		s->items[s->count++] = (struct share){origin->source, 0, 0};
+	}
+	s->items[i].paths++;
+	s->items[i].replaced += origin->replaced != NULL;
+	s->last = i;
+	return 0;
+}
+
+static void print_shares(struct rl_tree *tree)
+{
+	struct shares s = {.items = NULL};
+
+	rl_tree_walk(tree->root, count_node, &s);
+	if (s.count)
+		printf("\nsources\n");
+	for (size_t i = 0; i < s.count; i++) {
+		struct rl_buf name = RL_BUF_NONE;
+
+		rl_text_escape(&name, s.items[i].source, strlen(s.items[i].source));
+		printf("%8" PRIu64 " paths %8" PRIu64 " replace others  %.*s\n", s.items[i].paths,
+			s.items[i].replaced, (int)name.size, name.data);
+		rl_buf_free(&name);
+	}
+	free(s.items);
+}
+
+void rl_print_plan(const struct rl_plan *plan, struct rl_tree *tree)
 {
 	struct rl_plan_summary s;
 	struct rl_subtree largest[LARGEST_COUNT];
@@ -56,10 +107,32 @@ void rl_print_plan(const struct rl_plan *plan)
 		rl_buf_free(&path);
 		free(largest[i].path);
 	}
+	print_shares(tree);
 }
 
-void rl_print_plan_json(const struct rl_plan *plan)
+/* {"path": ..., "source": ..., "replaced": [...]}: the last one first. */
+static int print_origin(struct rl_node *node, void *context)
 {
+	const struct rl_origin *origin = node->origin;
+	char *path = rl_node_path(node);
+	json_t *object = json_pack("{s:o,s:o}", "path", rl_json_text(path), "source",
+		origin ? rl_json_text(origin->source) : json_null());
+
+	if (origin && origin->replaced) {
+		json_t *replaced = json_array();
+
+		for (origin = origin->replaced; origin; origin = origin->replaced)
+			json_array_append_new(replaced, rl_json_text(origin->source));
+		json_object_set_new(object, "replaced", replaced);
+	}
+	rl_json_list_item(context, object);
+	free(path);
+	return 0;
+}
+
+void rl_print_plan_json(const struct rl_plan *plan, struct rl_tree *tree)
+{
+	struct rl_json_list list;
 	struct rl_plan_summary s;
 	struct rl_subtree largest[LARGEST_COUNT];
 	size_t count = rl_plan_largest(plan, largest, LARGEST_COUNT);
@@ -99,5 +172,8 @@ void rl_print_plan_json(const struct rl_plan *plan)
 		free(largest[i].path);
 	}
 	json_object_set_new(object, "largest_subtrees", subtrees);
-	rl_json_print(object);
+	/* There may be millions of them: they are not kept. */
+	rl_json_list_begin(&list, object, "paths");
+	rl_tree_walk(tree->root, print_origin, &list);
+	rl_json_list_end(&list);
 }
