@@ -26,13 +26,21 @@ int rl_skeletons_hash(
 /* Everything in an image gets this time. */
 int rl_machine_time(int64_t *time, struct rl_error *err);
 
-/* The root disk's tree: products (host folders), skeletons, accounts, fstab, the recipe's paths. */
+/* The root disk's tree, over what its sources gave: products (host folders), skeletons, accounts, fstab, the recipe's paths. */
 int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
 	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
 	struct rl_error *err);
-/* Another disk's: skeletons alone. */
+/* Another disk's: skeletons, over what its sources gave. */
 int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
 	struct rl_error *err);
+
+/* ---- sources.c: whatever rootlet pack takes ---- */
+
+/* Puts the sources of a recipe into the tree; archives are unpacked beside output. */
+int rl_sources_put(
+	struct rl_tree *tree, const struct rl_list *words, const char *output, struct rl_error *err);
+/* Adds to a key what tells that they changed: names, types, sizes, times. */
+int rl_sources_hash(struct rl_hash *hash, const struct rl_list *words, struct rl_error *err);
 
 /* ---- accounts.c: /etc/passwd, shadow, group, and home folders ---- */
 int rl_compose_accounts(

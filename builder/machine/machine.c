@@ -36,6 +36,11 @@ static const struct rl_list *skeletons_of(const struct build *b, const struct rl
 	return is_root(disk) ? &b->recipe->skeletons : &disk->skeletons;
 }
 
+static const struct rl_list *sources_of(const struct build *b, const struct rl_disk_recipe *disk)
+{
+	return is_root(disk) ? &b->recipe->sources : &disk->sources;
+}
+
 /* ---- keys ---- */
 
 static void hash_disk(struct rl_hash *hash, const struct rl_disk_recipe *disk)
@@ -85,6 +90,8 @@ static int disk_key(struct build *b, const struct rl_disk_recipe *disk, const st
 	rl_hash_u64(hash, "time", (uint64_t)b->time);
 	hash_disk(hash, disk);
 	result = rl_skeletons_hash(hash, skeletons, skeletons_of(b, disk)->count, b->err);
+	if (!result && sources_of(b, disk)->count)
+		result = rl_sources_hash(hash, sources_of(b, disk), b->err);
 	if (!result && is_root(disk))
 		result = hash_root(b, hash, known);
 	rl_hash_end_hex(hash, key);
@@ -134,12 +141,15 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	ext.time = b->time;
 	if (!result)
 		result = rl_ext_options_label(&ext, disk->label, b->err);
+	/* Beside the output they are unpacked, if that is needed. */
+	if (!result)
+		result = rl_make_folders(b->options->folder, b->err);
+	if (!result)
+		result = rl_sources_put(tree, sources_of(b, disk), path, b->err);
 	if (!result)
 		result = compose(b, disk, skeletons, tree);
 	if (!result)
 		result = rl_plan_make(tree, &ext, path, &plan, b->err);
-	if (!result)
-		result = rl_make_folders(b->options->folder, b->err);
 	if (!result)
 		result = rl_ext_publish(plan, path, keep, unchanged, b->err);
 	if (!result)

@@ -8,6 +8,38 @@
 
 #define DISKS_MAX 16 /* ubd0 to ubd15 */
 
+/* ---- sources ---- */
+
+static const char *check_source(const char *text)
+{
+	if (!*text)
+		return "is empty";
+	return strcmp(text, "-") ? NULL : "is standard input, which a recipe does not have";
+}
+
+/* A relative path is beside the recipe, whatever the prefix in front of it: "oci:base". */
+static int read_sources(const struct rl_section *section, struct rl_list *sources)
+{
+	struct rl_list words = {.items = NULL};
+	int result = rl_read_list(section, "sources", check_source, &words);
+
+	for (size_t i = 0; !result && i < words.count; i++) {
+		const char *word = words.items[i], *colon = strchr(word, ':');
+		size_t prefix = strspn(word, "abcdefghijklmnopqrstuvwxyz-") + 1;
+		char *path, *whole;
+
+		prefix = colon && colon + 1 == word + prefix ? prefix : 0;
+		path = word[prefix] == '/' ? rl_strdup(word + prefix)
+					   : rl_beside(section->document->file, word + prefix);
+		whole = rl_printf("%.*s%s", (int)prefix, word, path);
+		rl_list_add(sources, whole);
+		free(whole);
+		free(path);
+	}
+	rl_list_free(&words);
+	return result;
+}
+
 /* ---- fstab and disks ---- */
 
 /* A mount point goes into a line of fstab. */
@@ -108,6 +140,11 @@ static int read_disk(const struct rl_section *section, struct rl_disk_recipe *di
 	if (root && skeletons)
 		return rl_document_fail(section->document, skeletons->line,
 			"disk '%s' is the root: its skeletons stand outside of the disk section", disk->name);
+	if (root && rl_section_list_size(section, "sources"))
+		return rl_document_fail(section->document, rl_section_list_value(section, "sources", 0)->line,
+			"disk '%s' is the root: its sources stand outside of the disk section", disk->name);
+	if (read_sources(section, &disk->sources))
+		return -1;
 	return rl_read_name_list(section, "skeletons", rl_check_name, &disk->skeletons);
 }
 
@@ -184,6 +221,7 @@ static int read_image(struct rl_document *document, struct rl_image_recipe *reci
 	recipe->run.kernel = rl_strdup("");
 	if (rl_require(&top, "summary") || rl_read_text(&top, "summary", rl_check_any, &recipe->summary) ||
 		rl_read_text(&top, "hostname", rl_check_hostname, &recipe->hostname) ||
+		read_sources(&top, &recipe->sources) ||
 		rl_read_name_list(&top, "packages", rl_check_name, &recipe->packages) ||
 		rl_read_name_list(&top, "skeletons", rl_check_name, &recipe->skeletons))
 		return -1;
@@ -212,13 +250,13 @@ static int load_image_file(const char *file, struct rl_image_recipe *recipe, str
 		RL_KEYS_OF(&document), RL_KEY("device"), RL_KEY("type"), RL_KEY("options"), CFG_END()};
 	cfg_opt_t disk[] = {RL_KEYS_OF(&document), RL_KEY("fs"), RL_KEY("mount"), RL_KEY("options"),
 		RL_KEY("label"), RL_KEY("size"), RL_KEY("free"), RL_KEY("free-inodes"),
-		RL_KEY_LIST("skeletons"), CFG_END()};
+		RL_KEY_LIST("sources"), RL_KEY_LIST("skeletons"), CFG_END()};
 	cfg_opt_t run[] = {RL_KEYS_OF(&document), RL_KEY("kernel"), RL_KEY("mem"), RL_KEY("timeout"),
 		RL_KEY_LIST("append"), CFG_END()};
 	cfg_opt_t keys[] = {RL_KEYS_OF(&document), RL_KEY("summary"), RL_KEY("hostname"),
-		RL_KEY_LIST("packages"), RL_KEY_LIST("skeletons"), RL_NAMED("path", path),
-		RL_NAMED("user", user), RL_NAMED("group", group), RL_NAMED("fstab", fstab),
-		RL_NAMED("disk", disk), RL_UNNAMED("run", run), CFG_END()};
+		RL_KEY_LIST("sources"), RL_KEY_LIST("packages"), RL_KEY_LIST("skeletons"),
+		RL_NAMED("path", path), RL_NAMED("user", user), RL_NAMED("group", group),
+		RL_NAMED("fstab", fstab), RL_NAMED("disk", disk), RL_UNNAMED("run", run), CFG_END()};
 	int result = -1;
 
 	recipe->file = rl_strdup(file);
@@ -314,6 +352,7 @@ static void free_mounts(struct rl_image_recipe *recipe)
 		free(disk->mount);
 		free(disk->options);
 		free(disk->label);
+		rl_list_free(&disk->sources);
 		rl_list_free(&disk->skeletons);
 	}
 	free(recipe->fstab);
@@ -325,6 +364,7 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe)
 	free_accounts(recipe);
 	free_paths(recipe);
 	free_mounts(recipe);
+	rl_list_free(&recipe->sources);
 	rl_list_free(&recipe->packages);
 	rl_list_free(&recipe->skeletons);
 	rl_list_free(&recipe->run.append);

@@ -130,7 +130,7 @@ struct rl_disk_recipe {
 	uint64_t size; /* bytes; 0: auto */
 	uint64_t free; /* bytes that are to be available, with size auto; else 0 */
 	uint64_t free_inodes; /* likewise */
-	struct rl_list skeletons; /* trees that fill a disk which is not the root */
+	struct rl_list sources, skeletons; /* what fills a disk which is not the root */
 };
 
 struct rl_run_recipe {
@@ -145,6 +145,8 @@ struct rl_image_recipe {
 	char *file;
 	char *summary;
 	char *hostname; /* default: the recipe's name */
+	struct rl_list
+		sources; /* as for rootlet pack; relative paths are beside the recipe, and joined here */
 	struct rl_list packages, skeletons;
 	struct rl_path_rule *paths;
 	size_t path_count;

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A path may have colons of its own: the first one behind something that exists ends it. */
-static char *split_place(const char *place, const char **tag)
+char *rl_oci_path(const char *place, const char **tag)
 {
 	*tag = NULL;
 	if (!access(place, F_OK))
@@ -91,7 +90,7 @@ int rl_source_oci(struct rl_tree *tree, struct rl_node *at, enum rl_oci_kind kin
 	const char *place, const struct rl_oci_options *options, struct rl_error *err)
 {
 	struct rl_choice choice = {.platform = options->platform};
-	char *path = split_place(place, &choice.tag);
+	char *path = rl_oci_path(place, &choice.tag);
 	struct rl_container container = {.manifest = NULL};
 	struct rl_blobs blobs;
 	int result = rl_blobs_open(&blobs, tree, path, kind != RL_OCI_LAYOUT, &options->archive, err);

@@ -31,4 +31,10 @@ enum rl_oci_kind { RL_OCI_LAYOUT, RL_OCI_ARCHIVE, RL_DOCKER_ARCHIVE };
 int rl_source_oci(struct rl_tree *tree, struct rl_node *at, enum rl_oci_kind kind, const char *name,
 	const char *place, const struct rl_oci_options *options, struct rl_error *err);
 
+/*
+ * Splits a place into its path, which the caller frees, and its tag, which points into the place or is NULL. A path may
+ * have colons of its own: the first one behind something that exists ends it.
+ */
+char *rl_oci_path(const char *place, const char **tag);
+
 #endif

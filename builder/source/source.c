@@ -5,11 +5,37 @@
 #include "source/image.h"
 #include "source/oci.h"
 
+#include "base/mem.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define PREFIX_IS(word, prefix) (!strncmp(word, prefix, strlen(prefix)))
+/* What a word's prefix says that the source is. */
+enum kind { PLAIN, OCI, OCI_ARCHIVE, DOCKER };
+
+static const struct {
+	const char *prefix;
+	enum kind kind;
+} prefixes[] = {
+	{"oci:", OCI},
+	{"oci-archive:", OCI_ARCHIVE},
+	{"docker-archive:", DOCKER},
+};
+
+/* *rest is what is behind the prefix. */
+static enum kind kind_of(const char *word, const char **rest)
+{
+	for (size_t i = 0; i < RL_COUNT(prefixes); i++) {
+		size_t size = strlen(prefixes[i].prefix);
+
+		*rest = word + size;
+		if (!strncmp(word, prefixes[i].prefix, size))
+			return prefixes[i].kind;
+	}
+	*rest = word;
+	return PLAIN;
+}
 
 static int put_archive(struct rl_tree *tree, struct rl_node *at, const char *word,
 	struct rl_source_options *o, struct rl_error *err)
@@ -20,13 +46,13 @@ static int put_archive(struct rl_tree *tree, struct rl_node *at, const char *wor
 }
 
 static int put_container(struct rl_tree *tree, struct rl_node *at, enum rl_oci_kind kind, const char *word,
-	struct rl_source_options *o, struct rl_error *err)
+	const char *place, struct rl_source_options *o, struct rl_error *err)
 {
 	const struct rl_oci_options options = {.archive = {o->max_time, o->output, &o->data_left},
 		.platform = o->platform,
 		.keep_config = o->oci_config};
 
-	return rl_source_oci(tree, at, kind, word, strchr(word, ':') + 1, &options, err);
+	return rl_source_oci(tree, at, kind, word, place, &options, err);
 }
 
 static int put_directory(struct rl_tree *tree, struct rl_node *at, const char *word,
@@ -42,18 +68,12 @@ static int put_directory(struct rl_tree *tree, struct rl_node *at, const char *w
 	return rl_source_directory(tree, at, word, &options, err);
 }
 
-int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
+/* A folder, an image, or an archive: what it is decides. */
+static int put_plain(struct rl_tree *tree, struct rl_node *at, const char *word,
 	struct rl_source_options *options, struct rl_error *err)
 {
 	struct stat st;
 
-	rl_tree_begin(tree, word);
-	if (PREFIX_IS(word, "oci:"))
-		return put_container(tree, at, RL_OCI_LAYOUT, word, options, err);
-	if (PREFIX_IS(word, "oci-archive:"))
-		return put_container(tree, at, RL_OCI_ARCHIVE, word, options, err);
-	if (PREFIX_IS(word, "docker-archive:"))
-		return put_container(tree, at, RL_DOCKER_ARCHIVE, word, options, err);
 	if (!strcmp(word, "-"))
 		return put_archive(tree, at, word, options, err);
 	if (stat(word, &st))
@@ -63,4 +83,36 @@ int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
 	if ((S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && rl_source_is_image(word))
 		return rl_source_image(tree, at, word, options->max_time, err);
 	return put_archive(tree, at, word, options, err);
+}
+
+int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
+	struct rl_source_options *options, struct rl_error *err)
+{
+	const char *rest;
+
+	rl_tree_begin(tree, word);
+	switch (kind_of(word, &rest)) {
+	case OCI:
+		return put_container(tree, at, RL_OCI_LAYOUT, word, rest, options, err);
+	case OCI_ARCHIVE:
+		return put_container(tree, at, RL_OCI_ARCHIVE, word, rest, options, err);
+	case DOCKER:
+		return put_container(tree, at, RL_DOCKER_ARCHIVE, word, rest, options, err);
+	default:
+		return put_plain(tree, at, word, options, err);
+	}
+}
+
+char *rl_source_host_path(const char *word)
+{
+	const char *rest, *tag;
+
+	switch (kind_of(word, &rest)) {
+	case OCI:
+	case OCI_ARCHIVE:
+	case DOCKER:
+		return rl_oci_path(rest, &tag);
+	default:
+		return rl_strdup(rest);
+	}
 }
