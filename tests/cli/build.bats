@@ -162,3 +162,37 @@ END
     [[ $stderr == "rootlet: "*"No space left on device" ]]
     [ "$output" = $'build.json\nroot.ext4' ]
 }
+
+@test "an image from sources: archives, folders, images" {
+    mkdir -p a/etc b/srv
+    echo old >a/etc/conf
+    echo file >b/srv/file
+    tar --owner 5 --group 6 -C a -cf recipes/images/root.tar .
+    rootlet pack -o disk.ext2 --fs ext2 --owner 7:8 b
+    cat >recipes/images/box.conf <<END
+summary = "a box"
+sources = { "root.tar", "../../b" }
+path "/etc/conf" { mode = 0600 }
+disk "root" { fs = ext2 }
+disk "data" { fs = ext4  sources = { "$PWD/disk.ext2" } }
+END
+    rootlet build -q box
+    fsck out/box/root.ext2
+    fsck out/box/data.ext4
+    [ "$(rootlet cat out/box/root.ext2:/etc/conf)" = old ]
+    debugfs -R 'stat /etc/conf' out/box/root.ext2 2>/dev/null | grep -q 'Mode:  0600'
+    debugfs -R 'stat /etc/conf' out/box/root.ext2 2>/dev/null | grep -q 'User:     5   Group:     6'
+    debugfs -R 'stat /srv/file' out/box/data.ext4 2>/dev/null | grep -q 'User:     7   Group:     8'
+    run -0 --separate-stderr rootlet build box
+    [[ $stderr == *"nothing to do"* ]]
+    # A file changed in a folder rebuilds the disk that has it, and no other.
+    echo longer >b/srv/file
+    run -0 --separate-stderr rootlet build box
+    [[ $stderr == *"root.ext2: written"* ]]
+    [[ $stderr != *"data.ext4: written"* ]]
+    [ "$(rootlet cat out/box/root.ext2:/srv/file)" = longer ]
+    rm recipes/images/root.tar
+    run --separate-stderr rootlet build box
+    failed 1 'recipes/images/root.tar: read source: No such file or directory'
+    [ "$(rootlet cat out/box/root.ext2:/srv/file)" = longer ]
+}
