@@ -68,7 +68,7 @@ fuzz:
 		clang -std=gnu11 $(WARNINGS) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
 			-fno-sanitize-recover=all -o build/fuzz/$$target tests/fuzz/$$target.c \
 			$(filter-out builder/main.c,$(SOURCES)) $(LDLIBS) && \
-		build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 -print_final_stats=1 \
+		build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 -print_final_stats=1 \
 			-artifact_prefix=tests/fuzz/$$target/ build/fuzz/$$target-inputs tests/fuzz/$$target || exit 1; \
 	done
 

@@ -6,6 +6,9 @@
  * security.capability and POSIX ACLs. trusted.* is seen by root alone, and security.selinux and others are
  * the policy of the host: with them the image would depend on who builds it where.
  *
+ * Where the tree has a symlink to a directory and the folder has a directory of that name, the symlink stays, and
+ * what is in the directory goes where it leads: /lib stays a symlink to usr/lib.
+ *
  * Files are read when the image is written; one that was changed (size, mtime or ctime), cut short or
  * removed since it was listed is an error then, and so is a folder on the way to it that has become a
  * symlink. The folder's descriptor stays open until the tree is freed.

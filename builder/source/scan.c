@@ -5,6 +5,7 @@
  */
 #include "source/directory.h"
 
+#include "source/place.h"
 #include "source/source-internal.h"
 
 #include "base/io.h"
@@ -41,6 +42,14 @@ struct pending {
 	struct rl_node *node;
 };
 
+/* A folder whose name is that of a symlink which is in the tree already. */
+struct deferred {
+	const struct rl_folder *folder;
+	struct rl_node *node; /* the symlink */
+	struct stat st;
+	char *path; /* in the tree, to sort by */
+};
+
 struct scan {
 	struct rl_tree *tree;
 	const struct rl_directory_options *options;
@@ -53,6 +62,8 @@ struct scan {
 	pthread_cond_t changed;
 	struct pending *pending;
 	size_t pending_count, pending_room;
+	struct deferred *deferred;
+	size_t deferred_count, deferred_room;
 	size_t active; /* threads that are listing a folder, which may bring new ones */
 	bool stop;
 	uint64_t count; /* entries that are in the tree */
@@ -263,17 +274,37 @@ static int put_xattrs(struct worker *w, const struct seen *seen, struct rl_inode
 	return 0;
 }
 
-static void note_folder(struct worker *w, const struct stat *st, struct rl_node *node)
+static void add_pending(
+	struct scan *scan, const struct rl_folder *folder, const struct stat *st, struct rl_node *node)
 {
-	struct scan *scan = w->scan;
-	struct rl_folder *folder;
-
 	if (scan->options->one_file_system && st->st_dev != scan->device)
 		return;
-	folder = rl_arena_alloc(&scan->tree->arena, sizeof(*folder));
-	*folder = (struct rl_folder){w->folder->root, w->folder, node->name};
 	RL_GROW(scan->pending, scan->pending_count, scan->pending_room);
 	scan->pending[scan->pending_count++] = (struct pending){folder, node};
+}
+
+/* A folder in the one that is being listed; the node has its name. */
+static const struct rl_folder *add_folder(struct worker *w, const struct rl_node *node)
+{
+	struct rl_folder *folder = rl_arena_alloc(&w->scan->tree->arena, sizeof(*folder));
+
+	*folder = (struct rl_folder){w->folder->root, w->folder, node->name};
+	return folder;
+}
+
+/* Where a symlink leads is known when all else is in the tree, whoever comes first. */
+static bool defer(struct worker *w, const char *name, const struct stat *st)
+{
+	struct scan *scan = w->scan;
+	struct rl_node *old =
+		S_ISDIR(st->st_mode) ? rl_tree_child(scan->tree, w->at, name, strlen(name)) : NULL;
+
+	if (!old || !S_ISLNK(old->inode->mode))
+		return false;
+	RL_GROW(scan->deferred, scan->deferred_count, scan->deferred_room);
+	scan->deferred[scan->deferred_count++] =
+		(struct deferred){add_folder(w, old), old, *st, rl_node_path(old)};
+	return true;
 }
 
 /* A further name of an inode that is in the tree already, or a new node. */
@@ -305,6 +336,8 @@ static int put(struct worker *w, const struct seen *seen)
 	struct rl_inode *inode;
 	bool linked;
 
+	if (defer(w, w->text.data + seen->name, st))
+		return 0;
 	if (put_node(w, w->text.data + seen->name, st, &node, &linked))
 		return -1;
 	if (linked)
@@ -318,7 +351,7 @@ static int put(struct worker *w, const struct seen *seen)
 		if (seen->has_holes)
 			inode->map = rl_keep_map(scan->tree, seen->ranges, seen->range_count);
 	} else if (S_ISDIR(st->st_mode)) {
-		note_folder(w, st, node);
+		add_pending(scan, add_folder(w, node), st, node);
 	} else if (S_ISLNK(st->st_mode)) {
 		const char *target = w->text.data + seen->target;
 
@@ -477,11 +510,12 @@ static int scan_all(struct scan *scan)
 	return scan->stop ? -1 : 0;
 }
 
-/* The folder itself: what it is like goes to the node that stands for it. */
-static int scan_root(struct scan *scan, struct rl_node *at, const struct stat *st)
+/* What a folder itself is like goes to the node that stands for it. */
+static int scan_itself(
+	struct scan *scan, const struct rl_folder *folder, struct rl_node *at, const struct stat *st)
 {
 	struct worker w = {
-		.scan = scan, .fd = scan->top->root->fd, .folder = scan->top, .at = at, .err = RL_ERROR_NONE};
+		.scan = scan, .fd = rl_folder_open(folder), .folder = folder, .at = at, .err = RL_ERROR_NONE};
 	struct seen seen = {.name = 0};
 	int result = 0;
 
@@ -489,14 +523,68 @@ static int scan_root(struct scan *scan, struct rl_node *at, const struct stat *s
 	at->inode->xattrs = NULL;
 	rl_tree_touch(scan->tree, at);
 	set_attributes(scan, at->inode, st);
-	if (!scan->options->normalise)
+	if (w.fd < 0)
+		result = rl_folder_fail(&w.err, folder, "", "open", strerror(errno));
+	else if (!scan->options->normalise)
 		result = look_at_xattrs(&w, "", &seen) || put_xattrs(&w, &seen, at->inode) ? -1 : 0;
 	if (result)
 		rl_fail(scan->err, w.err.subject, w.err.action, "%s", w.err.reason);
+	rl_close(&w.fd);
 	rl_error_clear(&w.err);
 	rl_buf_free(&w.text);
 	free(w.names);
 	free(w.value);
+	return result;
+}
+
+/* A folder and all below it. */
+static int scan_below(
+	struct scan *scan, const struct rl_folder *folder, const struct stat *st, struct rl_node *at)
+{
+	add_pending(scan, folder, st, at);
+	return scan_all(scan);
+}
+
+/* A symlink to a directory stays, and what is in the folder goes there; anything else becomes a directory. */
+static int scan_deferred(struct scan *scan, const struct deferred *d)
+{
+	const struct rl_place_scope scope = {scan->tree, scan->tree->root, scan->tree->root, 0};
+	struct rl_node *node = rl_place_follow(&scope, d->node), *link = d->node;
+
+	if (!node && (rl_tree_put(scan->tree, link->parent, link->name, strlen(link->name), S_IFDIR, &node,
+			      scan->err) ||
+			     scan_itself(scan, d->folder, node, &d->st)))
+		return -1;
+	return scan_below(scan, d->folder, &d->st, node);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct deferred *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+/* In their folders there may be further ones. */
+static int scan_all_deferred(struct scan *scan)
+{
+	int result = 0;
+
+	while (!result && scan->deferred_count) {
+		struct deferred *deferred = scan->deferred;
+		size_t count = scan->deferred_count;
+
+		scan->deferred = NULL;
+		scan->deferred_count = scan->deferred_room = 0;
+		qsort(deferred, count, sizeof(*deferred), by_path);
+		for (size_t i = 0; i < count; i++) {
+			/* Something of one that came before may have replaced it. */
+			if (!result && deferred[i].node->parent)
+				result = scan_deferred(scan, &deferred[i]);
+			free(deferred[i].path);
+		}
+		free(deferred);
+	}
 	return result;
 }
 
@@ -525,12 +613,14 @@ int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *pa
 		scan.excludes = scan.excludes || options->rules[i].kind == RL_RULE_EXCLUDE;
 	scan.top = rl_folder_keep(tree, fd, path);
 	scan.device = st.st_dev;
-	result = scan_root(&scan, at, &st);
-	if (!result) {
-		RL_GROW(scan.pending, scan.pending_count, scan.pending_room);
-		scan.pending[scan.pending_count++] = (struct pending){scan.top, at};
-		result = scan_all(&scan);
-	}
+	result = scan_itself(&scan, scan.top, at, &st);
+	if (!result)
+		result = scan_below(&scan, scan.top, &st, at);
+	if (!result)
+		result = scan_all_deferred(&scan);
+	for (size_t i = 0; i < scan.deferred_count; i++)
+		free(scan.deferred[i].path);
+	free(scan.deferred);
 	free(scan.pending);
 	rl_map_free(&scan.links);
 	pthread_cond_destroy(&scan.changed);
