@@ -302,6 +302,8 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 	tree->root->inode->mtime = p->ext.has_time ? p->ext.time : RL_EPOCH_TIME;
 	for (size_t i = 0; !result && i < p->source_count; i++)
 		result = add_source(p, tree, &p->sources[i], &cmd->err);
+	/* What we add ourselves is not counted. */
+	tree->entries_max = UINT64_MAX;
 	if (!result && p->has_owner)
 		rl_tree_walk(tree->root, set_owner, p);
 	if (!result) {

@@ -156,7 +156,8 @@ only_line() {
     cat one.cpio two.cpio >both.cpio
     run --separate-stderr rootlet pack -q -o u.img both.cpio
     failed 1 "more follows behind the end"
-    run --separate-stderr rootlet pack -q -o u.img t.img
+    head -c 5000 /dev/urandom >noise
+    run --separate-stderr rootlet pack -q -o u.img noise
     failed 1 "read archive"
     [ ! -e u.img ]
     head -c 512 /dev/urandom >three
@@ -256,4 +257,81 @@ only_line() {
     done
     run --separate-stderr rootlet pack -q -o t.img - <cut.tar
     only_line "-: ./a: read archive" a.tar a.tar.xz claim.tar cut.gz cut.tar empty flipped.gz list noise src
+}
+
+@test "a Debian package's data, in any compression, from a file and a pipe" {
+    skip_unless "command -v dpkg-deb" dpkg-deb
+    mkdir -p pkg/DEBIAN pkg/usr/bin pkg/etc
+    printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: me <me@x>\nDescription: x\n' >pkg/DEBIAN/control
+    echo tool >pkg/usr/bin/tool
+    chmod 4755 pkg/usr/bin/tool
+    ln pkg/usr/bin/tool pkg/usr/bin/other
+    ln -s tool pkg/usr/bin/link
+    head -c 1M /dev/urandom >pkg/etc/data
+    for how in none gzip xz zstd; do
+        dpkg-deb --root-owner-group -Z$how --build pkg x.deb >dpkg.log 2>&1 || { cat dpkg.log; false; }
+        rootlet pack -o a.ext4 x.deb
+        fsck a.ext4
+        [ "$(rootlet ls -1 a.ext4:/ | xargs)" = "etc lost+found usr" ]
+        rootlet cat a.ext4:/etc/data | cmp - pkg/etc/data
+        rootlet ls -l a.ext4:/usr/bin/other | grep -q '^-rwsr-xr-x    2 0     0 '
+        [ "$(rootlet cat a.ext4:/usr/bin/link)" = tool ]
+        rootlet pack -o b.ext4 - <x.deb
+        cmp a.ext4 b.ext4
+        cat x.deb | rootlet pack -o b.ext4 -
+        rootlet ls -lR a.ext4 >a
+        rootlet ls -lR b.ext4 | diff a -
+    done
+    # One whose data is cut short, and one without.
+    head -c $(($(stat -c %s x.deb) - 5000)) x.deb >short.deb
+    run --separate-stderr rootlet pack -o c.ext4 short.deb
+    failed 1 'short.deb: '
+    ar p x.deb control.tar.zst >control.tar.zst 2>/dev/null || skip "binutils' ar"
+    ar p x.deb debian-binary >debian-binary
+    ar rc none.deb debian-binary control.tar.zst
+    run --separate-stderr rootlet pack -o c.ext4 none.deb
+    failed 1 'none.deb: read archive: a Debian package without its data.tar'
+    [ ! -e c.ext4 ]
+}
+
+@test "an Alpine package's files, without what is for the package manager" {
+    mkdir -p s c d/usr/bin
+    echo sign >s/.SIGN.RSA.key.pub
+    echo info >c/.PKGINFO
+    echo sh >c/.post-install
+    echo tool >d/usr/bin/tool
+    echo mine >d/.dotfile
+    # Three members, of which only the last one has the end of a tar.
+    for part in "s .SIGN.RSA.key.pub" "c .PKGINFO .post-install"; do
+        set -- $part
+        tar --owner=0 --group=0 -C $1 -cf - ${*:2} | head -c $((1024 * ($# - 1))) | gzip -n >>x.apk
+    done
+    tar --owner=0 --group=0 -C d -cf - . | gzip -n >>x.apk
+    rootlet pack -o a.ext4 x.apk
+    fsck a.ext4
+    [ "$(rootlet ls -a1 a.ext4:/ | xargs)" = ". .. .dotfile lost+found usr" ]
+    [ "$(rootlet cat a.ext4:/usr/bin/tool)" = tool ]
+}
+
+@test "more than is allowed is refused, and how to allow it is told" {
+    mkdir -p d/a/b/c
+    echo x >d/a/b/c/x
+    head -c 2M /dev/zero >d/zeros
+    tar -cf d.tar -C d .
+    gzip -nk d.tar
+    run --separate-stderr rootlet pack -o a.ext4 --max-data 1M d.tar.gz
+    failed 1 'd.tar.gz: ./zeros: read archive: more data than --max-data allows to unpack'
+    run --separate-stderr rootlet pack -o a.ext4 --max-entries 4 d.tar
+    failed 1 'too many entries: --max-entries allows more'
+    run --separate-stderr rootlet pack -o a.ext4 --max-depth 2 d.tar
+    failed 1 '/a/b/c: add: directories are too deep: --max-depth allows more'
+    run --separate-stderr rootlet pack -o a.ext4 --max-depth 2 d
+    failed 1 '/a/b/c: add: directories are too deep: --max-depth allows more'
+    [ ! -e a.ext4 ]
+    # What lies in a plain tar is not unpacked.
+    rootlet pack -o a.ext4 --max-data 1M --max-depth 3 --max-entries 5 d.tar
+    rootlet pack -o b.ext4 --max-data 3M d.tar.gz
+    rootlet cat b.ext4:/zeros | cmp - d/zeros
+    run rootlet pack -o b.ext4 --max-depth 65537 d
+    [ "$status" = 2 ]
 }
