@@ -141,6 +141,7 @@ install: rootlet
 	install -D -m 0755 rootlet $(DESTDIR)$(PREFIX)/bin/rootlet
 	mkdir -p $(DESTDIR)$(PREFIX)/share/rootlet
 	cp -R recipes skeleton $(DESTDIR)$(PREFIX)/share/rootlet/
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 builder/cmd/*.1
 
 clean:
 	rm -rf build rootlet
