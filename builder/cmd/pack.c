@@ -200,6 +200,14 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 	return result;
 }
 
+static bool has_container(const struct pack *p)
+{
+	for (size_t i = 0; i < p->source_count; i++)
+		if (rl_source_is_container(p->sources[i].path))
+			return true;
+	return false;
+}
+
 static int parse(struct rl_cmd *cmd, struct pack *p)
 {
 	struct rl_ext_options type;
@@ -226,6 +234,9 @@ static int parse(struct rl_cmd *cmd, struct pack *p)
 	if (p->output && !strcmp(p->output, "-"))
 		return rl_cmd_usage(
 			cmd, "-o - is not possible: an image is written here and there, not in one go");
+	if ((p->from.oci_config || p->from.platform) && !has_container(p))
+		return rl_cmd_usage(cmd, "--%s goes with a container image, and there is none",
+			p->from.oci_config ? "oci-config" : "platform");
 	if (p->json && !p->plan_only)
 		return rl_cmd_usage(cmd, "--json goes with --plan");
 	if (p->has_free && p->ext.size)

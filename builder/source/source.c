@@ -103,6 +103,14 @@ int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
 	}
 }
 
+bool rl_source_is_container(const char *word)
+{
+	const char *rest;
+	enum kind kind = kind_of(word, &rest);
+
+	return kind == OCI || kind == OCI_ARCHIVE || kind == DOCKER;
+}
+
 char *rl_source_host_path(const char *word)
 {
 	const char *rest, *tag;

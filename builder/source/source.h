@@ -28,6 +28,9 @@ struct rl_source_options {
 int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
 	struct rl_source_options *options, struct rl_error *err);
 
+/* Whether a word names a container image. */
+bool rl_source_is_container(const char *word);
+
 /* The path of the folder or file on the host that a word names; the caller frees it. */
 char *rl_source_host_path(const char *word);
 

@@ -335,3 +335,19 @@ only_line() {
     run rootlet pack -o b.ext4 --max-depth 65537 d
     [ "$status" = 2 ]
 }
+
+@test "SELinux labels and capabilities of an archive are kept" {
+    pax_tar 'RHT.security.selinux=system_u:object_r:bin_t:s0' >a.tar
+    rootlet pack -o a.ext4 a.tar
+    fsck a.ext4
+    debugfs -R 'ea_get /file security.selinux' a.ext4 2>/dev/null | grep -q 'system_u:object_r:bin_t:s0'
+    pax_tar 'SCHILY.xattr.trusted.overlay.opaque=y' >a.tar
+    rootlet pack -o a.ext4 a.tar
+    debugfs -R 'ea_get /file trusted.overlay.opaque' a.ext4 2>/dev/null | grep -q '= "y"'
+    # cap_net_raw+ep, as bytes and as bsdtar writes it.
+    perl -e 'print pack("V5", 0x02000001, 1 << 13, 0, 0, 0)' >cap
+    pax_tar "LIBARCHIVE.xattr.security.capability=$(base64 -w0 <cap)" >a.tar
+    rootlet pack -o a.ext4 a.tar
+    debugfs -R 'ea_get -f got /file security.capability' a.ext4 2>/dev/null
+    cmp cap got
+}

@@ -203,6 +203,11 @@ layout() {
 }
 END
     diff want got
+    # From a pipe, too.
+    rootlet pack -o b.ext4 --oci-config oci-archive:- < <(tar -C layout -cf - .)
+    rootlet cat b.ext4:/etc/rootlet/oci.json | diff want -
+    run --separate-stderr rootlet pack -o b.ext4 --oci-config one.d
+    failed 2 '--oci-config goes with a container image'
 }
 
 @test "an image is chosen by platform and tag" {

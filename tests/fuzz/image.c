@@ -10,6 +10,7 @@
 #include "ext/le.h"
 #include "ext/read.h"
 #include "ext/write.h"
+#include "source/image.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@
 
 #define CHANGE_SIZE 5
 #define DEPTH_MAX   8
+#define WITH_XATTRS 0xf0
+#define READ_MAX    ((uint64_t)1 << 16)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,10 +33,10 @@ static struct base {
 	char path[32];
 	uint64_t size;
 } bases[] = {
-	{"ext4", "^metadata_csum", -1, "", 0},
-	{"ext4", "^metadata_csum,inline_data", -1, "", 0},
-	{"ext2", NULL, -1, "", 0},
-	{"ext4", NULL, -1, "", 0},
+	{"ext4", "^metadata_csum", -1, "", 0}, {"ext4", "^metadata_csum,inline_data", -1, "", 0},
+	{"ext2", NULL, -1, "", 0}, {"ext4", NULL, -1, "", 0},
+	{"ext4", "^metadata_csum,ea_inode", -1, "",
+		0}, /* with attributes; chosen by a first byte from WITH_XATTRS on */
 };
 
 static int null_fd;
@@ -44,7 +47,22 @@ static void check(int result)
 		abort();
 }
 
-static struct rl_tree *make_tree(void)
+/* In the inode, in a block, in an inode of its own, and an ACL. */
+static void add_xattrs(struct rl_tree *tree, struct rl_inode *inode, const char *text, int k)
+{
+	static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 5, 0, 7, 0, 0, 0,
+		4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 16, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 32, 0, 4, 0, 0xff,
+		0xff, 0xff, 0xff};
+
+	check(rl_tree_set_xattr(tree, inode, "user.some", text, (size_t)k * 9, NULL));
+	check(rl_tree_set_xattr(tree, inode, "security.capability", text, 20, NULL));
+	if (k % 3 == 0)
+		check(rl_tree_set_xattr(tree, inode, "system.posix_acl_access", acl, sizeof(acl), NULL));
+	if (k % 8 == 0)
+		check(rl_tree_set_xattr(tree, inode, "trusted.large", text, 2000, NULL));
+}
+
+static struct rl_tree *make_tree(bool xattrs)
 {
 	struct rl_tree *tree = rl_tree_new();
 	struct rl_node *dir = NULL, *node;
@@ -59,6 +77,8 @@ static struct rl_tree *make_tree(void)
 			snprintf(name, sizeof(name), "a name of some length %d", k);
 			check(rl_tree_add(tree, dir, name, strlen(name), S_IFREG | 0644, &node, NULL));
 			rl_tree_set_memory(tree, node->inode, text, (size_t)k * 70);
+			if (xattrs)
+				add_xattrs(tree, node->inode, text, k);
 		}
 	}
 	check(rl_tree_add(tree, dir, "link", 4, S_IFLNK | 0777, &node, NULL));
@@ -75,7 +95,7 @@ static struct rl_tree *make_tree(void)
 
 static void make_base(struct base *base)
 {
-	struct rl_tree *tree = make_tree();
+	struct rl_tree *tree = make_tree(base == &bases[RL_COUNT(bases) - 1]);
 	struct rl_ext_options options;
 	struct rl_plan_summary sum;
 	struct rl_plan *plan;
@@ -149,6 +169,48 @@ static int visit(const struct rl_image_entry *entry, void *context)
 	return 0;
 }
 
+static int read_node(struct rl_node *node, void *context)
+{
+	const struct rl_inode *inode = node->inode;
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_bytes bytes;
+	char *text;
+
+	(void)context;
+	if (!S_ISREG(inode->mode) || inode->size > READ_MAX)
+		return 0;
+	text = rl_alloc((size_t)inode->size + 1);
+	check(rl_content_open(inode, &bytes, &err));
+	/* A run may be behind the end of the file. */
+	(void)rl_bytes_read(&bytes, text, (size_t)inode->size, 0);
+	rl_content_close(&bytes);
+	free(text);
+	return 0;
+}
+
+/* The image as a source of another. */
+static void convert(const char *path)
+{
+	struct rl_tree *tree = rl_tree_new();
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_ext_options options;
+	struct rl_plan *plan;
+	int result;
+
+	tree->entries_max = 5000;
+	result = rl_source_image(tree, tree->root, path, INT64_MAX, &err);
+	if ((result != 0) != rl_failed(&err))
+		abort();
+	if (!result) {
+		rl_tree_walk(tree->root, read_node, NULL);
+		rl_ext_options_init(&options, "ext4", NULL);
+		if (!rl_plan_make(tree, &options, "image", &plan, &err))
+			rl_plan_free(plan);
+	}
+	rl_error_clear(&err);
+	rl_tree_free(tree);
+}
+
 static void use(const char *path)
 {
 	struct rl_error err = RL_ERROR_NONE;
@@ -183,7 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1)
 		return 0;
-	base = &bases[data[0] % RL_COUNT(bases)];
+	base = &bases[data[0] < WITH_XATTRS ? data[0] % (RL_COUNT(bases) - 1) : RL_COUNT(bases) - 1];
 	count = (size - 1) / CHANGE_SIZE;
 	count = count < sizeof(old) ? count : sizeof(old);
 	for (size_t i = 0; i < count; i++) {
@@ -194,6 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	use(base->path);
+	convert(base->path);
 	/* Backwards, for a place may have been changed twice. */
 	for (size_t i = count; i-- > 0;) {
 		const uint8_t *change = data + 1 + i * CHANGE_SIZE;
