@@ -122,7 +122,19 @@ static int take_data(
 
 /* ---- attributes ---- */
 
-static int take_xattrs(struct rl_reading *r, struct archive_entry *entry, int types, struct rl_inode *inode)
+/* What the tree does not take: with the archive's and the entry's names, and that of an attribute. */
+static int fail_tree(struct rl_reading *r, const char *entry, const char *xattr)
+{
+	char *reason = rl_printf("%s%s%s", xattr ? xattr : "", xattr ? ": " : "", r->why.reason);
+
+	rl_error_clear(&r->why);
+	rl_archive_fail(r, entry, reason);
+	free(reason);
+	return -1;
+}
+
+static int take_xattrs(struct rl_reading *r, struct archive_entry *entry, const char *entry_name, int types,
+	struct rl_inode *inode)
 {
 	const char *name;
 	const void *value;
@@ -135,8 +147,8 @@ static int take_xattrs(struct rl_reading *r, struct archive_entry *entry, int ty
 			(!strcmp(name, "system.posix_acl_default") &&
 				(types & ARCHIVE_ENTRY_ACL_TYPE_DEFAULT)))
 			continue;
-		if (rl_tree_set_xattr(r->tree, inode, name, value, size, r->err))
-			return -1;
+		if (rl_tree_set_xattr(r->tree, inode, name, value, size, &r->why))
+			return fail_tree(r, entry_name, name);
 	}
 	return 0;
 }
@@ -185,8 +197,8 @@ static int take_acl(struct rl_reading *r, struct archive_entry *entry, const cha
 			put_le(&acl, tags[i].has_id ? (uint32_t)id : ACL_UNDEFINED, 4);
 		}
 	}
-	if (!result)
-		result = rl_tree_set_xattr(r->tree, inode, name, acl.data, acl.size, r->err);
+	if (!result && rl_tree_set_xattr(r->tree, inode, name, acl.data, acl.size, &r->why))
+		result = fail_tree(r, entry_name, name);
 	rl_buf_free(&acl);
 	return result;
 }
@@ -209,7 +221,7 @@ static int take_attributes(
 	}
 	if (types & ~(ARCHIVE_ENTRY_ACL_TYPE_ACCESS | ARCHIVE_ENTRY_ACL_TYPE_DEFAULT))
 		return rl_archive_fail(r, name, "an ACL that is not a POSIX one");
-	if (take_xattrs(r, entry, types, inode))
+	if (take_xattrs(r, entry, name, types, inode))
 		return -1;
 	if ((types & ARCHIVE_ENTRY_ACL_TYPE_ACCESS) &&
 		take_acl(r, entry, name, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access", inode))
@@ -253,8 +265,8 @@ static int take_link(struct rl_reading *r, struct archive_entry *entry, const ch
 	}
 	if (is_top(r, place))
 		return rl_archive_fail(r, name, "it would replace the directory that everything goes to");
-	if (rl_tree_link(r->tree, place->parent, place->name, place->size, node->inode, &link, r->err))
-		return -1;
+	if (rl_tree_link(r->tree, place->parent, place->name, place->size, node->inode, &link, &r->why))
+		return fail_tree(r, name, NULL);
 	if (S_ISREG(node->inode->mode) && r->lib.entry_size_is_set(entry) && r->lib.entry_size(entry) > 0)
 		return take_data(r, entry, name, node->inode);
 	return 0;
@@ -283,16 +295,19 @@ static int take_node(
 		return 0;
 	if (!S_ISDIR(mode) && is_top(r, place))
 		return rl_archive_fail(r, name, "it would replace the directory that everything goes to");
-	if (rl_tree_put(r->tree, place->parent, place->name, place->size, mode, &node, r->err) ||
-		take_attributes(r, entry, name, node->inode))
+	if (rl_tree_put(r->tree, place->parent, place->name, place->size, mode, &node, &r->why))
+		return fail_tree(r, name, NULL);
+	if (take_attributes(r, entry, name, node->inode))
 		return -1;
 	switch (mode & S_IFMT) {
 	case S_IFREG:
 		return take_data(r, entry, name, node->inode);
 	case S_IFLNK:
 		target = either(r->lib.entry_symlink(entry), r->lib.entry_symlink_utf8(entry));
-		return rl_tree_set_target(
-			r->tree, node->inode, target ? target : "", target ? strlen(target) : 0, r->err);
+		if (rl_tree_set_target(
+			    r->tree, node->inode, target ? target : "", target ? strlen(target) : 0, &r->why))
+			return fail_tree(r, name, "symlink");
+		return 0;
 	case S_IFCHR:
 	case S_IFBLK:
 		node->inode->device.major = (uint32_t)r->lib.entry_rdevmajor(entry);

@@ -72,6 +72,7 @@ struct rl_reading {
 	uint64_t count; /* entries */
 	struct rl_hash *hash; /* of what is unpacked, where that is asked for */
 	struct rl_map opaque; /* in a layer: directories that have nothing of lower layers any more */
+	struct rl_error why; /* of the tree, which does not know the archive */
 	struct rl_error *err;
 };
 

@@ -39,6 +39,7 @@ struct scan {
 	struct rl_node *dir; /* that is being listed */
 	const char *dir_path; /* "IMAGE:/PATH" */
 	uint64_t count;
+	struct rl_error why; /* of the tree, which does not know the image */
 	struct rl_error *err;
 };
 
@@ -51,11 +52,21 @@ struct taking {
 	size_t count, room;
 };
 
+/* What the tree does not take: with the image's name. */
+static int fail_tree(struct scan *s, const char *subject)
+{
+	rl_fail(s->err, subject, "read", "%s", s->why.reason);
+	rl_error_clear(&s->why);
+	return -1;
+}
+
 static int take_xattr(const char *name, const uint8_t *value, size_t size, void *context)
 {
 	struct taking *t = context;
 
-	return rl_tree_set_xattr(t->scan->tree, t->inode, name, value, size, t->scan->err);
+	if (!rl_tree_set_xattr(t->scan->tree, t->inode, name, value, size, &t->scan->why))
+		return 0;
+	return fail_tree(t->scan, t->subject);
 }
 
 static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *context)
@@ -171,9 +182,11 @@ static int take_entry(struct scan *s, const struct rl_image_entry *entry, const 
 		return rl_fail(s->err, subject, "read", "a directory with more than one name (inode %u)",
 			entry->number);
 	if (*known)
-		return rl_tree_link(s->tree, s->dir, entry->name, entry->size, *known, &node, s->err);
-	if (rl_tree_put(s->tree, s->dir, entry->name, entry->size, from.mode, &node, s->err))
-		return -1;
+		return rl_tree_link(s->tree, s->dir, entry->name, entry->size, *known, &node, &s->why)
+			       ? fail_tree(s, subject)
+			       : 0;
+	if (rl_tree_put(s->tree, s->dir, entry->name, entry->size, from.mode, &node, &s->why))
+		return fail_tree(s, subject);
 	*known = node->inode;
 	return take_inode(s, &from, node, subject);
 }

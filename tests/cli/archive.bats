@@ -322,9 +322,9 @@ only_line() {
     run --separate-stderr rootlet pack -o a.ext4 --max-data 1M d.tar.gz
     failed 1 'd.tar.gz: ./zeros: read archive: more data than --max-data allows to unpack'
     run --separate-stderr rootlet pack -o a.ext4 --max-entries 4 d.tar
-    failed 1 'too many entries: --max-entries allows more'
+    failed 1 ': read archive: too many entries: --max-entries allows more'
     run --separate-stderr rootlet pack -o a.ext4 --max-depth 2 d.tar
-    failed 1 '/a/b/c: add: directories are too deep: --max-depth allows more'
+    failed 1 'd.tar: ./a/b/c/: read archive: directories are too deep: --max-depth allows more'
     run --separate-stderr rootlet pack -o a.ext4 --max-depth 2 d
     failed 1 '/a/b/c: add: directories are too deep: --max-depth allows more'
     [ ! -e a.ext4 ]
@@ -334,6 +334,17 @@ only_line() {
     rootlet cat b.ext4:/zeros | cmp - d/zeros
     run rootlet pack -o b.ext4 --max-depth 65537 d
     [ "$status" = 2 ]
+}
+
+@test "what the tree does not take names archive and entry" {
+    pax_tar "SCHILY.xattr.user.big=$(head -c 70000 /dev/zero | tr '\0' x)" >a.tar
+    run --separate-stderr rootlet pack -o a.ext4 a.tar
+    failed 1 'a.tar: file: read archive: user.big: its value is larger than 64 KiB'
+    pax_tar "path=a/$(printf 'n%.0s' $(seq 256))" >a.tar
+    run --separate-stderr rootlet pack -o a.ext4 a.tar
+    failed 1 'read archive: a name of more than 255 bytes'
+    [[ $stderr == 'rootlet: a.tar: a/nnn'* ]]
+    only a.tar
 }
 
 @test "SELinux labels and capabilities of an archive are kept" {

@@ -53,3 +53,15 @@ load helper
     run -0 --separate-stderr there/usr/bin/rootlet list
     [[ $output == *demo*busybox* ]]
 }
+
+@test "the manual page has every option of pack, and no other" {
+    page=$BATS_TEST_DIRNAME/../../builder/cmd/rootlet-pack.1
+    rootlet pack --help | sed -n '/^options:/,/^A SOURCE/p' | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort >helped
+    sed 's/\\-/-/g' "$page" | grep -oE -- '--[a-z][a-z-]+' | sort -u >paged
+    diff helped paged
+    # Without a mistake in the typesetter's eyes, where there is one.
+    command -v nroff >/dev/null || skip "no nroff"
+    for page in "$BATS_TEST_DIRNAME"/../../builder/cmd/*.1; do
+        [ -z "$(nroff -man -ww "$page" 2>&1 >/dev/null)" ]
+    done
+}
