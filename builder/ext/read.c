@@ -497,6 +497,7 @@ struct copying {
 	bool seekable;
 	uint64_t done; /* bytes of the file that are out */
 	char *chunk;
+	size_t chunk_size;
 	struct rl_error *err;
 };
 
@@ -511,9 +512,9 @@ static int put_zeros(struct copying *c, uint64_t offset)
 		c->done = offset;
 		return 0;
 	}
-	memset(c->chunk, 0, COPY_CHUNK);
+	memset(c->chunk, 0, c->chunk_size);
 	while (c->done < offset) {
-		size_t n = offset - c->done < COPY_CHUNK ? (size_t)(offset - c->done) : COPY_CHUNK;
+		size_t n = offset - c->done < c->chunk_size ? (size_t)(offset - c->done) : c->chunk_size;
 
 		if (rl_write_all(c->fd, c->chunk, n))
 			return rl_fail_errno(c->err, c->subject, "write", errno);
@@ -529,7 +530,7 @@ static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 	if (put_zeros(c, offset))
 		return -1;
 	while (length) {
-		size_t n = length < COPY_CHUNK ? (size_t)length : COPY_CHUNK;
+		size_t n = length < c->chunk_size ? (size_t)length : c->chunk_size;
 
 		if (rl_pread_all(c->image->fd, c->chunk, n, place))
 			return rl_fail_errno(c->err, c->subject, "read", errno);
@@ -557,7 +558,8 @@ int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, co
 		start = lseek(fd, 0, SEEK_CUR);
 	/* Holes may be left out only where nothing stands yet. */
 	c.seekable = start >= 0 && start >= st.st_size;
-	c.chunk = rl_alloc(COPY_CHUNK);
+	c.chunk_size = inode->size < COPY_CHUNK ? (size_t)inode->size + 1 : COPY_CHUNK;
+	c.chunk = rl_alloc(c.chunk_size);
 	result = rl_image_runs(image, inode, subject, copy_run, &c, err);
 	if (!result)
 		result = put_zeros(&c, inode->size);
