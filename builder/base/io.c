@@ -107,35 +107,36 @@ int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset)
 	return 0;
 }
 
-int rl_read_file_at(int dirfd, const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err)
+int rl_read_fd(int fd, const char *name, size_t limit, struct rl_buf *buf, struct rl_error *err)
 {
-	struct stat st;
-	size_t total = 0;
-	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return rl_fail_errno(err, path, "open", errno);
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-		close(fd);
-		return rl_fail_errno(err, path, "read", EISDIR);
-	}
-	for (;;) {
+	for (size_t total = 0;;) {
 		char *room = rl_buf_reserve(buf, 65536);
 		ssize_t n = rl_read_some(fd, room, 65536);
 
 		if (n < 0)
-			rl_fail_errno(err, path, "read", errno);
-		if (n <= 0) {
-			close(fd);
-			return n < 0 ? -1 : 0;
-		}
+			return rl_fail_errno(err, name, "read", errno);
+		if (n == 0)
+			return 0;
 		buf->size += (size_t)n;
 		total += (size_t)n;
-		if (total > limit) {
-			close(fd);
-			return rl_fail(err, path, "read", "larger than %zu bytes", limit);
-		}
+		if (total > limit)
+			return rl_fail(err, name, "read", "larger than %zu bytes", limit);
 	}
+}
+
+int rl_read_file_at(int dirfd, const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err)
+{
+	struct stat st;
+	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result;
+
+	if (fd < 0)
+		return rl_fail_errno(err, path, "open", errno);
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		result = rl_fail_errno(err, path, "read", EISDIR);
+	else
+		result = rl_read_fd(fd, path, limit, buf, err);
+	close(fd);
+	return result;
 }
 
 int rl_read_file(const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err)

@@ -24,8 +24,9 @@ int rl_write_all(int fd, const void *data, size_t size);
 int rl_pread_all(int fd, void *data, size_t size, uint64_t offset);
 int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset);
 
-/* Appends a whole file to buf; more than limit bytes is an error. "-" is not special. */
+/* Appends a whole file to buf; more than limit bytes is an error. "-" is not special; name is for messages. */
 int rl_read_file(const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err);
+int rl_read_fd(int fd, const char *name, size_t limit, struct rl_buf *buf, struct rl_error *err);
 int rl_read_file_at(int dirfd, const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err);
 
 /* Makes a folder and the missing ones above it; one that exists is fine. */

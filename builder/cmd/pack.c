@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 #include "cmd/plan.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "ext/write.h"
@@ -8,6 +9,7 @@
 #include "tree/rules.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +31,11 @@ enum {
 	OPT_FEATURES,
 	OPT_OWNER,
 	OPT_EXCLUDE,
+	OPT_EXCLUDE_FROM,
 	OPT_CHOWN,
 	OPT_CHMOD,
+	OPT_XATTR,
+	OPT_CAPABILITY,
 	OPT_AT,
 	OPT_ONE_FS,
 	OPT_PLATFORM,
@@ -57,8 +62,14 @@ static const struct rl_option options[] = {
 	{OPT_OWNER, "owner", "UID:GID|keep",
 		"owner of everything (of folders' files: 0:0); keep: as in the folder"},
 	{OPT_EXCLUDE, "exclude", "GLOB", "leave out what matches, and all below it"},
+	{OPT_EXCLUDE_FROM, "exclude-from", "FILE",
+		"globs to leave out, one in a line; !GLOB: keep it after all"},
 	{OPT_CHOWN, "chown", "GLOB=UID:GID", "owner of what matches; later rules win"},
 	{OPT_CHMOD, "chmod", "GLOB=MODE", "permission bits of what matches, in octal"},
+	{OPT_XATTR, "xattr", "GLOB=NAME=VALUE",
+		"attribute of what matches: text, 0xHEX or 0sBASE64, as setfattr -v"},
+	{OPT_CAPABILITY, "capability", "GLOB=CAPS",
+		"capabilities of files that match, as setcap: cap_net_raw+ep"},
 	{OPT_ONE_FS, "one-file-system", NULL, "do not enter other mounted file systems"},
 	{OPT_PLATFORM, "platform", "OS/ARCH",
 		"of container images: which one, such as linux/arm64 (this machine's)"},
@@ -84,8 +95,8 @@ struct pack {
 	bool has_owner, plan_only, json;
 	struct rl_source_options from;
 	uint64_t max_entries, max_depth;
-	struct rl_rule *rules;
-	size_t rule_count, rule_room;
+	struct rl_rules rules;
+	bool stdin_is_taken; /* --exclude-from - */
 	struct source *sources;
 	size_t source_count, source_room;
 	bool has_free;
@@ -93,15 +104,34 @@ struct pack {
 
 static int add_rule(struct rl_cmd *cmd, struct pack *p, enum rl_rule_kind kind)
 {
-	struct rl_rule rule;
-
-	if (rl_rule_parse(kind, (char *)cmd->value, &rule, &cmd->err)) {
+	if (rl_rules_add_option(&p->rules, kind, cmd->value, &cmd->err)) {
 		cmd->err.usage = true;
 		return -1;
 	}
-	RL_GROW(p->rules, p->rule_count, p->rule_room);
-	p->rules[p->rule_count++] = rule;
 	return 0;
+}
+
+/* FILE may be a pipe, as in <(git ls-files ...): it is opened so that reading waits. */
+static int add_excludes(struct rl_cmd *cmd, struct pack *p)
+{
+	bool is_stdin = !strcmp(cmd->value, "-");
+	const char *name = is_stdin ? "standard input" : cmd->value;
+	struct rl_buf text = RL_BUF_NONE;
+	int result, fd;
+
+	if (is_stdin && p->stdin_is_taken)
+		return rl_cmd_usage(cmd, "standard input can be read once");
+	p->stdin_is_taken |= is_stdin;
+	fd = is_stdin ? STDIN_FILENO : open(cmd->value, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return rl_fail_errno(&cmd->err, name, "open", errno);
+	result = rl_read_fd(fd, name, RL_IGNORE_SIZE_MAX, &text, &cmd->err);
+	if (!result)
+		result = rl_rules_add_lines(&p->rules, name, text.data, text.size, &cmd->err);
+	rl_buf_free(&text);
+	if (!is_stdin)
+		close(fd);
+	return result;
 }
 
 static int bad_value(struct rl_cmd *cmd, const char *name, const char *wants)
@@ -163,10 +193,16 @@ static int take_option(struct rl_cmd *cmd, struct pack *p, int id)
 		return 0;
 	case OPT_EXCLUDE:
 		return add_rule(cmd, p, RL_RULE_EXCLUDE);
+	case OPT_EXCLUDE_FROM:
+		return add_excludes(cmd, p);
 	case OPT_CHOWN:
 		return add_rule(cmd, p, RL_RULE_OWNER);
 	case OPT_CHMOD:
 		return add_rule(cmd, p, RL_RULE_MODE);
+	case OPT_XATTR:
+		return add_rule(cmd, p, RL_RULE_XATTR);
+	case OPT_CAPABILITY:
+		return add_rule(cmd, p, RL_RULE_CAPABILITY);
 	case OPT_ONE_FS:
 		p->from.one_file_system = true;
 		return 0;
@@ -227,6 +263,9 @@ static int parse(struct rl_cmd *cmd, struct pack *p)
 			return -1;
 		}
 	}
+	for (size_t i = 0; p->stdin_is_taken && i < p->source_count; i++)
+		if (!strcmp(p->sources[i].path, "-"))
+			return rl_cmd_usage(cmd, "standard input can be read once");
 	if (at)
 		return rl_cmd_usage(cmd, "--at %s has no source behind it", at);
 	if (!p->output && !p->plan_only)
@@ -299,6 +338,13 @@ static int write_image(struct rl_cmd *cmd, const struct pack *p, struct rl_plan 
 	return result;
 }
 
+static void warn_of_unused(struct rl_cmd *cmd, const struct rl_rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		if (!rules->items[i].used)
+			rl_cmd_warn(cmd, "%s: %s", rules->items[i].glob, rl_rule_unused(&rules->items[i]));
+}
+
 static int pack(struct rl_cmd *cmd, struct pack *p)
 {
 	struct rl_tree *tree = rl_tree_new();
@@ -308,8 +354,8 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 	tree->entries_max = p->max_entries;
 	tree->depth_max = (uint32_t)p->max_depth;
 	p->from.output = p->output;
-	p->from.rules = p->rules;
-	p->from.rule_count = p->rule_count;
+	p->from.rules = p->rules.items;
+	p->from.rule_count = p->rules.count;
 	tree->root->inode->mtime = p->ext.has_time ? p->ext.time : RL_EPOCH_TIME;
 	for (size_t i = 0; !result && i < p->source_count; i++)
 		result = add_source(p, tree, &p->sources[i], &cmd->err);
@@ -318,12 +364,11 @@ static int pack(struct rl_cmd *cmd, struct pack *p)
 	if (!result && p->has_owner)
 		rl_tree_walk(tree->root, set_owner, p);
 	if (!result) {
-		rl_rules_apply(tree, p->rules, p->rule_count);
-		for (size_t i = 0; i < p->rule_count; i++)
-			if (!p->rules[i].used)
-				rl_cmd_warn(cmd, "%s: matches nothing", p->rules[i].glob);
-		result = rl_plan_make(tree, &p->ext, p->output ? p->output : "image", &plan, &cmd->err);
+		result = rl_rules_apply(tree, p->rules.items, p->rules.count, &cmd->err);
+		warn_of_unused(cmd, &p->rules);
 	}
+	if (!result)
+		result = rl_plan_make(tree, &p->ext, p->output ? p->output : "image", &plan, &cmd->err);
 	if (!result && p->plan_only) {
 		(p->json ? rl_print_plan_json : rl_print_plan)(plan, tree);
 	} else if (!result) {
@@ -346,7 +391,7 @@ static int run(struct rl_cmd *cmd)
 	result = parse(cmd, &p);
 	if (!result)
 		result = pack(cmd, &p);
-	free(p.rules);
+	rl_rules_free(&p.rules);
 	free(p.sources);
 	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }

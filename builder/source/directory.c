@@ -23,6 +23,7 @@ static void release_root(void *object)
 
 	rl_close(&root->fd);
 	free(root->path);
+	free(root->at);
 	free(root);
 }
 
@@ -52,20 +53,72 @@ static char *relative_path(const struct rl_folder *folder, const char *name)
 	return rl_buf_string(&path);
 }
 
-int rl_folder_fail(struct rl_error *err, const struct rl_folder *folder, const char *name, const char *action,
-	const char *reason)
+/* top/path-in-the-folder, without a slash at its end; top may be NULL. */
+static char *whole_path(const char *top, const struct rl_folder *folder, const char *name)
 {
 	char *path = relative_path(folder, name), *whole;
 	size_t size = strlen(path);
 
 	if (size > 1 && path[size - 1] == '/')
 		path[--size] = '\0';
-	if (folder->root->path)
-		whole = rl_printf("%s%s%s", folder->root->path, size ? "/" : "", path);
-	else
-		whole = rl_strdup(path);
-	rl_fail(err, whole, action, "%s", reason);
-	free(whole);
+	if (!top)
+		return path;
+	whole = rl_printf("%s%s%s", top, size && strcmp(top, "/") ? "/" : "", path);
+	free(path);
+	return whole;
+}
+
+char *rl_folder_path(const struct rl_folder *folder, const char *name)
+{
+	struct rl_buf path = RL_BUF_NONE;
+
+	rl_buf_char(&path, '/');
+	folder_path(&path, folder);
+	rl_buf_text(&path, name);
+	return rl_buf_string(&path);
+}
+
+int rl_folder_fail(struct rl_error *err, const struct rl_folder *folder, const char *name, const char *action,
+	const char *reason)
+{
+	char *path = whole_path(folder->root->path, folder, name);
+
+	rl_fail(err, path, action, "%s", reason);
+	free(path);
+	return -1;
+}
+
+/* A glob for one path, that may stand in single quotes. */
+static char *glob_of(const char *path)
+{
+	struct rl_buf glob = RL_BUF_NONE;
+
+	for (; *path; path++) {
+		if (strchr("*?[", *path))
+			rl_buf_printf(&glob, "[%c]", *path);
+		else
+			rl_buf_char(
+				&glob, (unsigned char)*path < 0x20 || strchr("\\'\x7f", *path) ? '?' : *path);
+	}
+	return rl_buf_string(&glob);
+}
+
+/* The top of a source cannot be left out, so nothing is proposed for it. */
+int rl_folder_fail_errno(struct rl_error *err, const struct rl_folder *folder, const char *name,
+	const char *action, int number, uint32_t mode)
+{
+	char *path, *glob, *reason;
+
+	if (number != EACCES || !folder->root->at || (!*name && !folder->parent))
+		return rl_folder_fail(err, folder, name, action, strerror(number));
+	path = whole_path(folder->root->at, folder, name);
+	glob = glob_of(path);
+	reason = rl_printf("%s: leave it out with --exclude '%s', or make it readable and set its mode with "
+			   "--chmod '%s=%04o'",
+		strerror(number), glob, glob, mode & 07777);
+	rl_folder_fail(err, folder, name, action, reason);
+	free(reason);
+	free(glob);
 	free(path);
 	return -1;
 }
@@ -118,7 +171,7 @@ static int open_file(const struct rl_inode *inode, struct rl_bytes *bytes, struc
 	struct stat st;
 
 	if (fd < 0 && !replaced)
-		return rl_folder_fail(err, folder, place->name, "open", strerror(errno));
+		return rl_folder_fail_errno(err, folder, place->name, "open", errno, inode->mode);
 	if (replaced || fstat(fd, &st) || !is_unchanged(inode, &st)) {
 		rl_close(&fd);
 		return rl_folder_fail(err, folder, place->name, "read", "it changed since it was listed");
@@ -203,12 +256,13 @@ int rl_folder_open(const struct rl_folder *folder)
 	return fd;
 }
 
-const struct rl_folder *rl_folder_keep(struct rl_tree *tree, int fd, const char *path)
+const struct rl_folder *rl_folder_keep(
+	struct rl_tree *tree, int fd, const char *path, const struct rl_node *at)
 {
 	struct rl_folder_root *root = rl_alloc(sizeof(*root));
 	struct rl_folder *top = rl_arena_alloc(&tree->arena, sizeof(*top));
 
-	*root = (struct rl_folder_root){fd, path ? rl_strdup(path) : NULL};
+	*root = (struct rl_folder_root){fd, path ? rl_strdup(path) : NULL, at ? rl_node_path(at) : NULL};
 	rl_tree_keep(tree, release_root, root);
 	*top = (struct rl_folder){root, NULL, ""};
 	return top;
@@ -228,7 +282,7 @@ int rl_source_file(struct rl_tree *tree, struct rl_inode *inode, const char *pat
 		close(fd);
 		return rl_fail(err, path, "open", "not a regular file");
 	}
-	rl_folder_set_content(tree, inode, rl_folder_keep(tree, -1, NULL),
+	rl_folder_set_content(tree, inode, rl_folder_keep(tree, -1, NULL, NULL),
 		rl_arena_string(&tree->arena, path, strlen(path)), &st);
 	if (rl_may_have_holes(&st))
 		holes = rl_find_data(fd, inode->size, &ranges, &count);

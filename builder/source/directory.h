@@ -9,6 +9,9 @@
  * Where the tree has a symlink to a directory and the folder has a directory of that name, the symlink stays, and
  * what is in the directory goes where it leads: /lib stays a symlink to usr/lib.
  *
+ * A file .rootletignore at its top says what is left out: lines as for rl_rules_add_lines(), against paths in
+ * the folder. It is itself left out.
+ *
  * Files are read when the image is written; one that was changed (size, mtime or ctime), cut short or
  * removed since it was listed is an error then, and so is a folder on the way to it that has become a
  * symlink. The folder's descriptor stays open until the tree is freed.
@@ -20,13 +23,16 @@
 #include "tree/rules.h"
 #include "tree/tree.h"
 
+#define RL_IGNORE_FILE ".rootletignore"
+
 struct rl_directory_options {
 	bool keep_owner; /* else everything is 0:0 */
 	bool one_file_system; /* mount points stay empty */
-	bool normalise; /* modes become 0644, or 0755 for directories and whatever its owner may execute; no xattrs */
+	/* Modes become 0644, or 0755 for directories and whatever its owner may execute; no xattrs, no ignore file. */
+	bool normalise;
 	int64_t max_time; /* later times become this one; INT64_MAX: none */
 	bool set_time; /* all times become max_time */
-	/* What RL_RULE_EXCLUDE rules match in the tree is not looked at, so it need not be readable. */
+	/* What the rules exclude in the tree is not looked at, so it need not be readable. */
 	struct rl_rule *rules;
 	size_t rule_count;
 	const char *

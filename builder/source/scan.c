@@ -56,7 +56,8 @@ struct scan {
 	const struct rl_folder *top;
 	dev_t device;
 	struct stat output; /* st_ino 0: there is none */
-	bool excludes;
+	bool excludes; /* there are rules, or lines of the ignore file, that leave something out */
+	struct rl_rules ignores; /* of the ignore file; they see paths without their first top_size bytes */
 
 	pthread_mutex_t lock; /* for all below, and the tree */
 	pthread_cond_t changed;
@@ -140,7 +141,7 @@ static int look_at_xattrs(struct worker *w, const char *name, struct seen *seen)
 	seen->xattrs = w->text.size;
 	seen->xattr_count = 0;
 	if (size < 0)
-		return rl_folder_fail(&w->err, w->folder, name, "read xattrs", strerror(errno));
+		return rl_folder_fail_errno(&w->err, w->folder, name, "read xattrs", errno, seen->st.st_mode);
 	for (const char *p = names; p < names + size; p += strlen(p) + 1) {
 		uint32_t value_size;
 		ssize_t n;
@@ -151,7 +152,8 @@ static int look_at_xattrs(struct worker *w, const char *name, struct seen *seen)
 			w->value = rl_alloc(XATTR_SIZE_MAX);
 		n = lgetxattr(path, p, w->value, XATTR_SIZE_MAX);
 		if (n < 0)
-			return rl_folder_fail(&w->err, w->folder, name, "read xattrs", strerror(errno));
+			return rl_folder_fail_errno(
+				&w->err, w->folder, name, "read xattrs", errno, seen->st.st_mode);
 		value_size = (uint32_t)n;
 		rl_buf_bytes(&w->text, p, strlen(p) + 1);
 		rl_buf_bytes(&w->text, &value_size, sizeof(value_size));
@@ -181,7 +183,7 @@ static int look_for_holes(struct worker *w, const char *name, struct seen *seen)
 	int fd = openat(w->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), holes;
 
 	if (fd < 0)
-		return rl_folder_fail(&w->err, w->folder, name, "open", strerror(errno));
+		return rl_folder_fail_errno(&w->err, w->folder, name, "open", errno, seen->st.st_mode);
 	holes = rl_find_data(fd, (uint64_t)seen->st.st_size, &seen->ranges, &seen->range_count);
 	seen->has_holes = holes > 0;
 	if (holes < 0)
@@ -190,20 +192,35 @@ static int look_for_holes(struct worker *w, const char *name, struct seen *seen)
 	return holes < 0 ? -1 : 0;
 }
 
-static bool is_excluded(struct scan *scan, const struct rl_node *at, const char *name)
+/* For a rule that matches directories only; most file systems tell it in the listing. */
+static bool is_dir(const struct worker *w, const struct dirent *entry)
 {
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return fstatat(w->fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_excluded(struct worker *w, const struct dirent *entry)
+{
+	struct scan *scan = w->scan;
 	const struct rl_directory_options *o = scan->options;
-	char *above, *path;
-	bool excluded;
+	char *above, *path, *relative;
+	bool excluded, dir;
 
 	if (!scan->excludes)
 		return false;
-	above = rl_node_path(at);
-	path = rl_printf("%s%s%s", above, above[1] ? "/" : "", name);
+	dir = is_dir(w, entry);
+	above = rl_node_path(w->at);
+	path = rl_printf("%s%s%s", above, above[1] ? "/" : "", entry->d_name);
+	relative = rl_folder_path(w->folder, entry->d_name);
 	/* Rules note that they were used. */
 	pthread_mutex_lock(&scan->lock);
-	excluded = rl_rules_exclude(o->rules, o->rule_count, path);
+	excluded = rl_rules_exclude(o->rules, o->rule_count, path, dir) ||
+		   rl_rules_exclude(scan->ignores.items, scan->ignores.count, relative, dir);
 	pthread_mutex_unlock(&scan->lock);
+	free(relative);
 	free(path);
 	free(above);
 	return excluded;
@@ -215,8 +232,13 @@ static int look(struct worker *w, const char *name)
 	struct seen *seen = &w->batch[w->count];
 
 	*seen = (struct seen){.name = w->text.size};
-	if (fstatat(w->fd, name, &seen->st, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(w->fd, name, &seen->st, AT_SYMLINK_NOFOLLOW)) {
+		/* It is the folder then that may be listed, but not entered. */
+		if (errno == EACCES)
+			return rl_folder_fail_errno(
+				&w->err, w->folder, "", "enter", errno, w->at->inode->mode);
 		return rl_folder_fail(&w->err, w->folder, name, "read", strerror(errno));
+	}
 	if (scan->output.st_ino && seen->st.st_ino == scan->output.st_ino &&
 		seen->st.st_dev == scan->output.st_dev)
 		return rl_folder_fail(&w->err, w->folder, name, "add",
@@ -394,7 +416,7 @@ static int list_folder(struct worker *w, DIR *dir)
 			continue;
 		if (rl_check_interrupted(w->folder->root->path, "read", &w->err))
 			return -1;
-		if (is_excluded(w->scan, w->at, entry->d_name))
+		if (is_excluded(w, entry))
 			continue;
 		if (look(w, entry->d_name))
 			return -1;
@@ -415,7 +437,7 @@ static int scan_folder(struct worker *w, const struct pending *pending)
 	if (w->fd >= 0)
 		dir = fdopendir(w->fd);
 	if (!dir) {
-		result = rl_folder_fail(&w->err, w->folder, "", "open", strerror(errno));
+		result = rl_folder_fail_errno(&w->err, w->folder, "", "open", errno, w->at->inode->mode);
 		rl_close(&w->fd);
 		return result;
 	}
@@ -588,6 +610,33 @@ static int scan_all_deferred(struct scan *scan)
 	return result;
 }
 
+/* The lines of the ignore file at the top of the folder, if there is one; it stays out of the image itself. */
+static int read_ignores(struct scan *scan, int fd)
+{
+	const char *name = RL_IGNORE_FILE;
+	char *file = rl_printf("%s/%s", scan->top->root->path, name);
+	struct rl_error why = RL_ERROR_NONE;
+	struct rl_buf text = RL_BUF_NONE;
+	struct stat st;
+	int result = 0;
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		if (errno != ENOENT)
+			result = rl_fail_errno(scan->err, file, "read", errno);
+	} else if (!S_ISREG(st.st_mode)) {
+		result = rl_fail(scan->err, file, "read", "it is not a regular file");
+	} else if (rl_read_file_at(fd, name, RL_IGNORE_SIZE_MAX, &text, &why)) {
+		result = rl_fail(scan->err, file, why.action, "%s", why.reason);
+	} else if (!(result = rl_rules_add_lines(&scan->ignores, file, text.data, text.size, scan->err))) {
+		/* Behind all lines, so that none can keep it. */
+		rl_rules_add(&scan->ignores, RL_RULE_EXCLUDE, "/" RL_IGNORE_FILE, NULL, NULL);
+	}
+	rl_error_clear(&why);
+	rl_buf_free(&text);
+	free(file);
+	return result;
+}
+
 int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *path,
 	const struct rl_directory_options *options, struct rl_error *err)
 {
@@ -609,20 +658,22 @@ int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *pa
 	}
 	if (options->output && stat(options->output, &scan.output))
 		scan.output.st_ino = 0;
-	for (size_t i = 0; i < options->rule_count; i++)
-		scan.excludes = scan.excludes || options->rules[i].kind == RL_RULE_EXCLUDE;
-	scan.top = rl_folder_keep(tree, fd, path);
+	scan.top = rl_folder_keep(tree, fd, path, options->normalise ? NULL : at);
 	scan.device = st.st_dev;
-	result = scan_itself(&scan, scan.top, at, &st);
+	result = options->normalise ? 0 : read_ignores(&scan, fd);
+	scan.excludes = scan.ignores.count || rl_rules_have_excludes(options->rules, options->rule_count);
+	if (!result)
+		result = scan_itself(&scan, scan.top, at, &st);
 	if (!result)
 		result = scan_below(&scan, scan.top, &st, at);
 	if (!result)
 		result = scan_all_deferred(&scan);
-	for (size_t i = 0; i < scan.deferred_count; i++)
-		free(scan.deferred[i].path);
+	for (size_t k = 0; k < scan.deferred_count; k++)
+		free(scan.deferred[k].path);
 	free(scan.deferred);
 	free(scan.pending);
 	rl_map_free(&scan.links);
+	rl_rules_free(&scan.ignores);
 	pthread_cond_destroy(&scan.changed);
 	pthread_mutex_destroy(&scan.lock);
 	return result;

@@ -9,6 +9,7 @@
 struct rl_folder_root {
 	int fd; /* of the folder; -1: names are paths from the working folder on */
 	char *path;
+	char *at; /* where it is in the image, for whoever can leave files out by rules; else NULL */
 };
 
 /* A folder below it, by name, so that a file costs no path of its own. */
@@ -18,13 +19,19 @@ struct rl_folder {
 	const char *name;
 };
 
-/* Takes the descriptor, and closes it with the tree. path, which may be NULL, is for messages. */
-const struct rl_folder *rl_folder_keep(struct rl_tree *tree, int fd, const char *path);
+/* Takes the descriptor, and closes it with the tree. path and at, which may be NULL, are for messages. */
+const struct rl_folder *rl_folder_keep(
+	struct rl_tree *tree, int fd, const char *path, const struct rl_node *at);
+/* The path of a file in a folder from the root's folder on: "/a/b". The caller frees it. */
+char *rl_folder_path(const struct rl_folder *folder, const char *name);
 /* Opens a folder itself, for listing. -1 with errno. */
 int rl_folder_open(const struct rl_folder *folder);
 /* An error about a file in a folder, or about the folder itself if name is "". Returns -1. */
 int rl_folder_fail(struct rl_error *err, const struct rl_folder *folder, const char *name, const char *action,
 	const char *reason);
+/* The same for a failed system call. What may not be read, and has that mode, is told with the ways out. */
+int rl_folder_fail_errno(struct rl_error *err, const struct rl_folder *folder, const char *name,
+	const char *action, int number, uint32_t mode);
 
 /* What a regular file's inode needs to be read later; name must live as long as the tree. */
 void rl_folder_set_content(struct rl_tree *tree, struct rl_inode *inode, const struct rl_folder *folder,

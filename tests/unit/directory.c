@@ -243,6 +243,94 @@ static void excluded_names_are_not_looked_at(void **state)
 	rl_tree_free(tree);
 }
 
+static void only_directories_are_excluded_by_a_slash_at_the_end(void **state)
+{
+	struct rl_rule rule = {.kind = RL_RULE_EXCLUDE, .glob = "build", .only_dirs = true};
+	struct rl_directory_options o = {.max_time = INT64_MAX, .rules = &rule, .rule_count = 1};
+	struct rl_tree *tree;
+
+	(void)state;
+	assert_int_equal(rl_make_folders("d/sub", NULL), 0);
+	assert_int_equal(rl_make_folders("d/build/closed", NULL), 0);
+	assert_int_equal(chmod("d/build", 0), 0);
+	assert_int_equal(symlink("x", "d/sub/build"), 0);
+	tree = scan_with("d", &o, NULL);
+	assert_non_null(tree);
+	assert_null(rl_tree_find(tree, "/build"));
+	assert_non_null(rl_tree_find(tree, "/sub/build"));
+	rl_tree_free(tree);
+}
+
+/* Its lines hold for its folder alone, and are held against paths in it. */
+static void an_ignore_file(void **state)
+{
+	struct rl_directory_options normal = {.max_time = INT64_MAX, .normalise = true};
+	struct rl_rule keep = {.kind = RL_RULE_KEEP, .glob = "**"};
+	struct rl_directory_options o = {.max_time = INT64_MAX, .rules = &keep, .rule_count = 1};
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_tree *tree = rl_tree_new();
+	struct rl_node *at;
+
+	(void)state;
+	assert_int_equal(rl_make_folders("d/sub/closed", NULL), 0);
+	assert_int_equal(rl_make_folders("d/build", NULL), 0);
+	assert_int_equal(rl_make_folders("e", NULL), 0);
+	unit_write("d/.rootletignore",
+		"# what is made\n*.o\n!keep.o\n/top\nsub/closed\nbuild/\nnone\n!.rootletignore\n");
+	unit_write("d/sub/.rootletignore", "*\n");
+	unit_write("d/top", "");
+	unit_write("d/sub/top", "");
+	unit_write("d/sub/a.o", "");
+	unit_write("d/sub/keep.o", "");
+	unit_write("d/sub/build", "");
+	unit_write("e/b.o", "");
+	assert_int_equal(chmod("d/sub/closed", 0), 0);
+	assert_int_equal(rl_tree_make_dirs(tree, "/at/d", 0, &at, NULL), 0);
+	assert_int_equal(rl_source_directory(tree, at, "d", &o, &err), 0);
+	assert_int_equal(rl_source_directory(tree, at, "e", &o, &err), 0);
+	assert_int_equal(at->inode->dir->count, 2);
+	assert_non_null(rl_tree_find(tree, "/at/d/b.o"));
+	/* top, keep.o, build, and the ignore file below, which is none. */
+	assert_int_equal(inode_at(tree, "/at/d/sub")->dir->count, 4);
+	assert_non_null(rl_tree_find(tree, "/at/d/sub/.rootletignore"));
+	rl_tree_free(tree);
+	tree = scan("d");
+	assert_null(rl_tree_find(tree, "/top"));
+	assert_null(rl_tree_find(tree, "/.rootletignore"));
+	assert_non_null(rl_tree_find(tree, "/sub/keep.o"));
+	rl_tree_free(tree);
+	assert_int_equal(chmod("d/sub/closed", 0700), 0);
+	tree = scan_with("d", &normal, &err);
+	assert_non_null(rl_tree_find(tree, "/.rootletignore"));
+	assert_non_null(rl_tree_find(tree, "/sub/a.o"));
+	rl_tree_free(tree);
+}
+
+static void ignore_files_that_are_wrong(void **state)
+{
+	struct rl_error err = RL_ERROR_NONE;
+	char *large = rl_calloc(1, 1024 * 1024 + 2);
+
+	(void)state;
+	assert_int_equal(mkdir("d", 0777), 0);
+	unit_write("d/.rootletignore", "a\n!\n");
+	assert_null(scan_with("d", &plain, &err));
+	assert_true(unit_error_has(&err, "d/.rootletignore:2: read: there is no glob behind the !"));
+	memset(large, '\n', 1024 * 1024 + 1);
+	unit_write("d/.rootletignore", large);
+	assert_null(scan_with("d", &plain, &err));
+	assert_true(unit_error_has(&err, "d/.rootletignore: read: larger than 1048576 bytes"));
+	free(large);
+	assert_int_equal(unlink("d/.rootletignore"), 0);
+	assert_int_equal(symlink("/etc/passwd", "d/.rootletignore"), 0);
+	assert_null(scan_with("d", &plain, &err));
+	assert_true(unit_error_has(&err, "d/.rootletignore: read: it is not a regular file"));
+	assert_int_equal(unlink("d/.rootletignore"), 0);
+	assert_int_equal(mkfifo("d/.rootletignore", 0600), 0);
+	assert_null(scan_with("d", &plain, &err));
+	assert_true(unit_error_has(&err, "d/.rootletignore: read: it is not a regular file"));
+}
+
 static void sparse_files(void **state)
 {
 	const uint64_t M = 1024 * 1024;
@@ -489,6 +577,7 @@ static void a_file_that_changes_while_it_is_read(void **state)
 
 static int read_closed(void *argument)
 {
+	const struct rl_directory_options normal = {.max_time = INT64_MAX, .normalise = true};
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_tree *tree;
 	char data[8] = "";
@@ -500,17 +589,58 @@ static int read_closed(void *argument)
 	tree = scan_with("d", &plain, &err);
 	UNIT_CHECK(tree);
 	UNIT_CHECK(read_content(rl_tree_find(tree, "/sub/f")->inode, data, &err) == -1);
-	UNIT_CHECK(unit_error_has(&err, "d/sub/f: open: Permission denied"));
+	UNIT_CHECK(unit_error_has(&err,
+		"d/sub/f: open: Permission denied: leave it out with --exclude '/sub/f', or "
+		"make it readable and set its mode with --chmod '/sub/f=0000'"));
 	rl_tree_free(tree);
 	UNIT_CHECK(chmod("d/sub", 0) == 0);
 	UNIT_CHECK(!scan_with("d", &plain, &err));
-	UNIT_CHECK(unit_error_has(&err, "d/sub: open: Permission denied"));
+	UNIT_CHECK(unit_error_has(&err,
+		"d/sub: open: Permission denied: leave it out with --exclude '/sub', or make "
+		"it readable and set its mode with --chmod '/sub=0000'"));
+	/* The top of a source cannot be left out, and whoever has no rules is not told of them. */
 	UNIT_CHECK(!scan_with("d/sub", &plain, &err));
+	UNIT_CHECK(!strcmp(err.reason, "Permission denied"));
 	UNIT_CHECK(unit_error_has(&err, "d/sub: open: Permission denied"));
+	UNIT_CHECK(!scan_with("d", &normal, &err));
+	UNIT_CHECK(!strcmp(err.reason, "Permission denied"));
+	rl_error_clear(&err);
 	/* It can be listed, but what is in it cannot be looked at. */
 	UNIT_CHECK(chmod("d/sub", 0400) == 0);
 	UNIT_CHECK(!scan_with("d", &plain, &err));
-	UNIT_CHECK(unit_error_has(&err, "d/sub/f: read: Permission denied"));
+	UNIT_CHECK(unit_error_has(&err, "d/sub: enter: Permission denied"));
+	return 0;
+}
+
+/* The rule that is proposed fits the file, wherever it is in the image and whatever its name is. */
+static int leave_out_closed(void *argument)
+{
+	static const char name[] = "a*b?[c'\\d\n";
+	struct rl_directory_options o = {.max_time = INT64_MAX};
+	struct rl_rules rules = RL_RULES_NONE;
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_tree *tree = rl_tree_new();
+	struct rl_node *at;
+	char data[8], *glob, *end;
+
+	(void)argument;
+	UNIT_CHECK(unit_become_plain() == 0);
+	UNIT_CHECK(mkdir("d", 0777) == 0 && chdir("d") == 0);
+	UNIT_CHECK(close(open(name, O_WRONLY | O_CREAT, 0200)) == 0);
+	UNIT_CHECK(rl_tree_make_dirs(tree, "/at/x", 0, &at, &err) == 0);
+	UNIT_CHECK(rl_source_directory(tree, at, ".", &o, &err) == 0);
+	UNIT_CHECK(read_content(at->inode->dir->first->inode, data, &err) == -1);
+	glob = strstr(err.reason, "--exclude '");
+	UNIT_CHECK(glob && !strncmp(glob + 11, "/at/x/a[*]b[?][[]c??d?'", 23));
+	UNIT_CHECK(strstr(err.reason, "--chmod '/at/x/a[*]b[?][[]c??d?=0200'"));
+	glob += 11;
+	end = strchr(glob, '\'');
+	*end = '\0';
+	UNIT_CHECK(rl_rules_add(&rules, RL_RULE_EXCLUDE, glob, NULL, NULL) == 0);
+	UNIT_CHECK(rl_rules_exclude(rules.items, rules.count, "/at/x/a*b?[c'\\d\n", false));
+	rl_rules_free(&rules);
+	rl_error_clear(&err);
+	rl_tree_free(tree);
 	return 0;
 }
 
@@ -518,6 +648,12 @@ static void what_is_closed_to_us_is_an_error(void **state)
 {
 	(void)state;
 	unit_child(read_closed, NULL);
+}
+
+static void closed_files_can_be_left_out_by_rule(void **state)
+{
+	(void)state;
+	unit_child(leave_out_closed, NULL);
 }
 
 static void what_is_no_folder_is_an_error(void **state)
@@ -743,6 +879,9 @@ int main(void)
 		UNIT_IN_FOLDER(layers_go_over_each_other),
 		UNIT_IN_FOLDER(options),
 		UNIT_IN_FOLDER(excluded_names_are_not_looked_at),
+		UNIT_IN_FOLDER(only_directories_are_excluded_by_a_slash_at_the_end),
+		UNIT_IN_FOLDER(an_ignore_file),
+		UNIT_IN_FOLDER(ignore_files_that_are_wrong),
 		UNIT_IN_FOLDER(sparse_files),
 		UNIT_IN_FOLDER(xattrs),
 		UNIT_IN_FOLDER(acls_are_kept),
@@ -751,6 +890,7 @@ int main(void)
 		UNIT_IN_FOLDER(a_file_that_changes_before_it_is_read),
 		UNIT_IN_FOLDER(a_file_that_changes_while_it_is_read),
 		UNIT_IN_FOLDER(what_is_closed_to_us_is_an_error),
+		UNIT_IN_FOLDER(closed_files_can_be_left_out_by_rule),
 		UNIT_IN_FOLDER(what_is_no_folder_is_an_error),
 		UNIT_IN_FOLDER(the_output_is_not_packed_into_itself),
 		UNIT_IN_FOLDER(one_file_system),
