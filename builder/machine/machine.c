@@ -141,8 +141,8 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	ext.time = b->time;
 	if (!result)
 		result = rl_ext_options_label(&ext, disk->label, b->err);
-	/* Beside the output they are unpacked, if that is needed. */
-	if (!result)
+	/* They are unpacked beside the output, if that is needed. */
+	if (!result && sources_of(b, disk)->count)
 		result = rl_make_folders(b->options->folder, b->err);
 	if (!result)
 		result = rl_sources_put(tree, sources_of(b, disk), path, b->err);
@@ -150,6 +150,8 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 		result = compose(b, disk, skeletons, tree);
 	if (!result)
 		result = rl_plan_make(tree, &ext, path, &plan, b->err);
+	if (!result)
+		result = rl_make_folders(b->options->folder, b->err);
 	if (!result)
 		result = rl_ext_publish(plan, path, keep, unchanged, b->err);
 	if (!result)

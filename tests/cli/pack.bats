@@ -226,7 +226,7 @@ make_source() {
     run --separate-stderr rootlet pack -o t.ext4 file
     failed 1 "file: read archive: it is empty, and no archive"
     run --separate-stderr rootlet pack -o t.ext4 oci:x
-    failed 1 "oci:x: read source: only directories and archives are supported yet"
+    failed 1 "x: open: No such file or directory"
     only file src
 }
 
