@@ -4,15 +4,17 @@
 #include "source/directory.h"
 #include "source/image.h"
 #include "source/oci.h"
+#include "source/table.h"
 
 #include "base/mem.h"
+#include "ext/plan.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 /* What a word's prefix says that the source is. */
-enum kind { PLAIN, OCI, OCI_ARCHIVE, DOCKER };
+enum kind { PLAIN, OCI, OCI_ARCHIVE, DOCKER, DEVTABLE, MTREE };
 
 static const struct {
 	const char *prefix;
@@ -21,6 +23,8 @@ static const struct {
 	{"oci:", OCI},
 	{"oci-archive:", OCI_ARCHIVE},
 	{"docker-archive:", DOCKER},
+	{"devtable:", DEVTABLE},
+	{"mtree:", MTREE},
 };
 
 /* *rest is what is behind the prefix. */
@@ -68,6 +72,15 @@ static int put_directory(struct rl_tree *tree, struct rl_node *at, const char *w
 	return rl_source_directory(tree, at, word, &options, err);
 }
 
+static int put_table(struct rl_tree *tree, struct rl_node *at, enum kind kind, const char *path,
+	const struct rl_source_options *o, struct rl_error *err)
+{
+	const struct rl_table_options options = {
+		o->max_time, o->max_time < RL_EPOCH_TIME ? o->max_time : RL_EPOCH_TIME};
+
+	return (kind == MTREE ? rl_source_mtree : rl_source_devtable)(tree, at, path, &options, err);
+}
+
 /* A folder, an image, or an archive: what it is decides. */
 static int put_plain(struct rl_tree *tree, struct rl_node *at, const char *word,
 	struct rl_source_options *options, struct rl_error *err)
@@ -89,9 +102,13 @@ int rl_source_put(struct rl_tree *tree, struct rl_node *at, const char *word,
 	struct rl_source_options *options, struct rl_error *err)
 {
 	const char *rest;
+	enum kind kind = kind_of(word, &rest);
 
 	rl_tree_begin(tree, word);
-	switch (kind_of(word, &rest)) {
+	switch (kind) {
+	case DEVTABLE:
+	case MTREE:
+		return put_table(tree, at, kind, rest, options, err);
 	case OCI:
 		return put_container(tree, at, RL_OCI_LAYOUT, word, rest, options, err);
 	case OCI_ARCHIVE:

@@ -1,7 +1,7 @@
 /*
  * Anything that can be a source of a tree, by one word, as `rootlet pack` and recipes take it: a folder, an
  * archive (a file, or "-": standard input), an ext2, ext3 or ext4 image, oci:DIR[:TAG], oci-archive:FILE[:TAG],
- * docker-archive:FILE[:TAG].
+ * docker-archive:FILE[:TAG], devtable:FILE, mtree:FILE.
  */
 #ifndef RL_SOURCE_SOURCE_H
 #define RL_SOURCE_SOURCE_H
