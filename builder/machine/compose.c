@@ -126,6 +126,34 @@ static int put_paths(
 	return 0;
 }
 
+/* A rule that matches nothing is a mistake: what it is about has another name, or is not there. */
+static int put_rules(struct rl_tree *tree, const struct rl_image_recipe *recipe, struct rl_error *err)
+{
+	if (rl_rules_apply(tree, recipe->rules.items, recipe->rules.count, err))
+		return -1;
+	for (size_t i = 0; i < recipe->rules.count; i++) {
+		const struct rl_rule *rule = &recipe->rules.items[i];
+		char *place;
+
+		if (rule->used)
+			continue;
+		place = rl_printf("%s:%u", recipe->file, rule->line);
+		rl_fail(err, place, "apply rule", "'%s' %s", rule->glob, rl_rule_unused(rule));
+		free(place);
+		return -1;
+	}
+	return 0;
+}
+
+static int put_skeleton_rules(
+	struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (skeletons[i].conf && put_rules(tree, &skeletons[i].paths, err))
+			return -1;
+	return 0;
+}
+
 static int put_skeletons(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count,
 	int64_t time, struct rl_error *err)
 {
@@ -218,12 +246,17 @@ int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, 
 		put_mount_points(tree, recipe, time, err) || put_hostname(tree, recipe, time, err) ||
 		put_fstab(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
 		return -1;
-	return put_paths(tree, recipe, time, err);
+	if (put_paths(tree, recipe, time, err) || rl_compose_services(tree, recipe, time, err) ||
+		put_skeleton_rules(tree, skeletons, skeleton_count, err))
+		return -1;
+	return put_rules(tree, recipe, err);
 }
 
 int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
 	struct rl_error *err)
 {
 	set_root(tree, time);
-	return put_skeletons(tree, skeletons, count, time, err);
+	if (put_skeletons(tree, skeletons, count, time, err))
+		return -1;
+	return put_skeleton_rules(tree, skeletons, count, err);
 }
