@@ -46,7 +46,7 @@ static void print_options(const struct rl_option *options)
 			o->arg ? (o->name ? "=" : " ") : "");
 		int width = printf("  %s%s", names, o->arg ? o->arg : "");
 
-		if (width > 28)
+		if (width >= 28)
 			printf("\n%28s", "");
 		printf("%*s%s\n", width < 28 ? 28 - width : 0, "", o->help);
 		free(names);

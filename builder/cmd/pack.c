@@ -64,7 +64,7 @@ static const struct rl_option options[] = {
 	{OPT_EXCLUDE, "exclude", "GLOB", "leave out what matches, and all below it"},
 	{OPT_EXCLUDE_FROM, "exclude-from", "FILE",
 		"globs to leave out, one in a line; !GLOB: keep it after all"},
-	{OPT_CHOWN, "chown", "GLOB=UID:GID", "owner of what matches; later rules win"},
+	{OPT_CHOWN, "chown", "GLOB=UID:GID", "owner of what matches"},
 	{OPT_CHMOD, "chmod", "GLOB=MODE", "permission bits of what matches, in octal"},
 	{OPT_XATTR, "xattr", "GLOB=NAME=VALUE",
 		"attribute of what matches: text, 0xHEX or 0sBASE64, as setfattr -v"},
@@ -402,8 +402,13 @@ const struct rl_verb rl_verb_pack = {"pack", run, "Building:", "-o IMAGE [[--at 
 	"standard\n"
 	"input. Later sources go over earlier ones. A folder's files belong to root and an archive's to whom "
 	"it\n"
-	"says, unless --owner or --chown says otherwise. Globs: * and ? stop\n"
-	"at a slash, ** does not; without a slash they are held against the last component.\n\n"
+	"says, unless --owner or --chown says otherwise.\n\n"
+	"Globs: * and ? stop at a slash, ** does not; without a slash they are held against the last "
+	"component,\n"
+	"with one at their end against directories only. Rules apply in their order, later ones win; a "
+	"folder's\n"
+	".rootletignore has lines as --exclude-from has them, for paths in that folder.\n\n"
 	"  rootlet pack -o data.ext4 --size 100M\n"
-	"  rootlet pack -o root.ext4 --free 16M --chmod '/etc/shadow=0600' staging/ --at /opt extra/\n",
+	"  rootlet pack -o root.ext4 --free 16M --chmod '/etc/shadow=0600' staging/ --at /opt extra/\n"
+	"  rootlet pack -o root.ext4 --exclude-from skip --capability '/bin/ping=cap_net_raw+ep' staging/\n",
 	options};

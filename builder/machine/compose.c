@@ -27,6 +27,16 @@ static int put_folder(struct rl_tree *tree, const char *folder, int64_t time, st
 	return rl_source_directory(tree, tree->root, folder, &options, err);
 }
 
+static int put_product(
+	struct rl_tree *tree, const char *package, const char *folder, int64_t time, struct rl_error *err)
+{
+	char *source = rl_printf("package %s", package);
+
+	rl_tree_begin(tree, source);
+	free(source);
+	return put_folder(tree, folder, time, err);
+}
+
 static int fail_at(
 	struct rl_error *err, const struct rl_path_rule *rule, const char *action, const char *reason)
 {
@@ -126,10 +136,39 @@ static int put_paths(
 	return 0;
 }
 
+/* A rule that matches nothing is a mistake: what it is about has another name, or is not there. */
+static int put_rules(struct rl_tree *tree, const struct rl_image_recipe *recipe, struct rl_error *err)
+{
+	if (rl_rules_apply(tree, recipe->rules.items, recipe->rules.count, err))
+		return -1;
+	for (size_t i = 0; i < recipe->rules.count; i++) {
+		const struct rl_rule *rule = &recipe->rules.items[i];
+		char *place;
+
+		if (rule->used)
+			continue;
+		place = rl_printf("%s:%u", recipe->file, rule->line);
+		rl_fail(err, place, "apply rule", "'%s' %s", rule->glob, rl_rule_unused(rule));
+		free(place);
+		return -1;
+	}
+	return 0;
+}
+
+static int put_skeleton_rules(
+	struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (skeletons[i].conf && put_rules(tree, &skeletons[i].paths, err))
+			return -1;
+	return 0;
+}
+
 static int put_skeletons(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count,
 	int64_t time, struct rl_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
+		rl_tree_begin(tree, skeletons[i].folder ? skeletons[i].folder : skeletons[i].conf);
 		if (skeletons[i].folder && put_folder(tree, skeletons[i].folder, time, err))
 			return -1;
 		if (skeletons[i].conf && put_paths(tree, &skeletons[i].paths, time, err))
@@ -200,30 +239,29 @@ static int put_hostname(
 	return 0;
 }
 
-static void set_root(struct rl_tree *tree, int64_t time)
-{
-	tree->root->inode->mode = S_IFDIR | 0755;
-	tree->root->inode->mtime = time;
-}
-
 int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
 	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
 	struct rl_error *err)
 {
-	set_root(tree, time);
 	for (size_t i = 0; i < product_count; i++)
-		if (put_folder(tree, products[i], time, err))
+		if (put_product(tree, recipe->packages.items[i], products[i], time, err))
 			return -1;
-	if (put_skeletons(tree, skeletons, skeleton_count, time, err) ||
-		put_mount_points(tree, recipe, time, err) || put_hostname(tree, recipe, time, err) ||
+	if (put_skeletons(tree, skeletons, skeleton_count, time, err))
+		return -1;
+	rl_tree_begin(tree, recipe->file);
+	if (put_mount_points(tree, recipe, time, err) || put_hostname(tree, recipe, time, err) ||
 		put_fstab(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
 		return -1;
-	return put_paths(tree, recipe, time, err);
+	if (put_paths(tree, recipe, time, err) || rl_compose_services(tree, recipe, time, err) ||
+		put_skeleton_rules(tree, skeletons, skeleton_count, err))
+		return -1;
+	return put_rules(tree, recipe, err);
 }
 
 int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
 	struct rl_error *err)
 {
-	set_root(tree, time);
-	return put_skeletons(tree, skeletons, count, time, err);
+	if (put_skeletons(tree, skeletons, count, time, err))
+		return -1;
+	return put_skeleton_rules(tree, skeletons, count, err);
 }

@@ -4,14 +4,15 @@
 
 #include "machine/machine.h"
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "tree/tree.h"
 
-/* A disk's skeletons with their own path sections, loaded once. */
+/* A disk's skeletons with their own paths and rules, loaded once. */
 struct rl_skeleton {
 	char *folder; /* the file tree, or NULL: there are only paths */
 	char *conf; /* NAME.conf beside it, or NULL */
-	struct rl_image_recipe paths; /* of conf */
+	struct rl_image_recipe paths; /* of conf; and rules */
 };
 
 int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file,
@@ -26,11 +27,14 @@ int rl_skeletons_hash(
 /* Everything in an image gets this time. */
 int rl_machine_time(int64_t *time, struct rl_error *err);
 
-/* The root disk's tree, over what its sources gave: products (host folders), skeletons, accounts, fstab, the recipe's paths. */
+/*
+ * The root disk's tree, over what its sources gave: products (host folders), skeletons, accounts, fstab, the
+ * recipe's paths, services, rules.
+ */
 int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
 	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
 	struct rl_error *err);
-/* Another disk's: skeletons, over what its sources gave. */
+/* Another disk's: skeletons with their rules, over what its sources gave. */
 int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
 	struct rl_error *err);
 
@@ -45,6 +49,20 @@ int rl_sources_hash(struct rl_hash *hash, const struct rl_list *words, struct rl
 /* ---- accounts.c: /etc/passwd, shadow, group, and home folders ---- */
 int rl_compose_accounts(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err);
+
+/* ---- services.c: /etc/inittab ---- */
+int rl_compose_services(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err);
+
+/* ---- text-file.c ---- */
+
+/* Appends a regular file's text; what is none has no text. */
+int rl_text_read(const struct rl_tree *tree, const char *path, struct rl_buf *text, struct rl_error *err);
+/* Puts a file with that mode there; one that is there keeps its own, and its owner. */
+int rl_text_write(struct rl_tree *tree, const char *path, uint32_t mode, const struct rl_buf *text,
+	int64_t time, struct rl_error *err);
+/* Adds the newline that the last line may lack. */
+void rl_text_end_line(struct rl_buf *text);
 
 /* ---- stamp.c: what the images in a folder were made from ---- */
 

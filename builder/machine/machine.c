@@ -141,6 +141,7 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	ext.time = b->time;
 	if (!result)
 		result = rl_ext_options_label(&ext, disk->label, b->err);
+	tree->root->inode->mtime = b->time;
 	/* They are unpacked beside the output, if that is needed. */
 	if (!result && sources_of(b, disk)->count)
 		result = rl_make_folders(b->options->folder, b->err);

@@ -15,6 +15,7 @@
 #define IMAGE_PATH_MAX     4095 /* PATH_MAX without the NUL */
 #define LABEL_MAX          16 /* s_volume_name */
 #define HOSTNAME_MAX_BYTES 64
+#define TERMINAL_NAME_MAX  26 /* busybox init has 32 bytes for "/dev/", the name and a NUL */
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -137,6 +138,15 @@ const char *rl_check_hostname(const char *text)
 	if (made_of(text, LOWER UPPER DIGITS, LOWER UPPER DIGITS ".-", HOSTNAME_MAX_BYTES))
 		return NULL;
 	return "is not a good host name: letters, digits, . and -, at most 64, the first a letter or a digit";
+}
+
+const char *rl_check_terminal(const char *text)
+{
+	if (made_of(text, LOWER UPPER DIGITS, LOWER UPPER DIGITS "/._-", TERMINAL_NAME_MAX))
+		return NULL;
+	return "is no terminal such as tty1: letters, digits, /, ., _ and -, at most 26, the first a letter "
+	       "or a "
+	       "digit";
 }
 
 const char *rl_check_label(const char *text)

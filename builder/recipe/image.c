@@ -226,7 +226,8 @@ static int read_image(struct rl_document *document, struct rl_image_recipe *reci
 		rl_read_name_list(&top, "skeletons", rl_check_name, &recipe->skeletons))
 		return -1;
 	if (rl_read_paths(document, recipe) || rl_read_users(document, recipe) ||
-		rl_read_groups(document, recipe))
+		rl_read_groups(document, recipe) || rl_read_rules(document, recipe) ||
+		rl_read_services(document, recipe))
 		return -1;
 	if (read_fstab(document, recipe) || read_disks(document, recipe))
 		return -1;
@@ -239,10 +240,19 @@ static int read_image(struct rl_document *document, struct rl_image_recipe *reci
 			RL_KEY("source"), RL_KEY("target"), RL_KEY("device"), CFG_END()                      \
 	}
 
+#define RULE_KEYS(document)                                                                                  \
+	{                                                                                                    \
+		RL_KEYS_OF(document), RL_KEY("mode"), RL_KEY("owner"), RL_KEY_LIST("xattrs"),                \
+			RL_KEY("capability"), RL_KEY("exclude"), CFG_END()                                   \
+	}
+
 static int load_image_file(const char *file, struct rl_image_recipe *recipe, struct rl_error *err)
 {
 	struct rl_document document = {.file = NULL};
 	cfg_opt_t path[] = PATH_KEYS(&document);
+	cfg_opt_t rule[] = RULE_KEYS(&document);
+	cfg_opt_t service[] = {
+		RL_KEYS_OF(&document), RL_KEY("command"), RL_KEY("action"), RL_KEY("terminal"), CFG_END()};
 	cfg_opt_t user[] = {RL_KEYS_OF(&document), RL_KEY("uid"), RL_KEY("gid"), RL_KEY("home"),
 		RL_KEY("shell"), RL_KEY("password"), RL_KEY("gecos"), CFG_END()};
 	cfg_opt_t group[] = {RL_KEYS_OF(&document), RL_KEY("gid"), RL_KEY_LIST("members"), CFG_END()};
@@ -255,8 +265,9 @@ static int load_image_file(const char *file, struct rl_image_recipe *recipe, str
 		RL_KEY_LIST("append"), CFG_END()};
 	cfg_opt_t keys[] = {RL_KEYS_OF(&document), RL_KEY("summary"), RL_KEY("hostname"),
 		RL_KEY_LIST("sources"), RL_KEY_LIST("packages"), RL_KEY_LIST("skeletons"),
-		RL_NAMED("path", path), RL_NAMED("user", user), RL_NAMED("group", group),
-		RL_NAMED("fstab", fstab), RL_NAMED("disk", disk), RL_UNNAMED("run", run), CFG_END()};
+		RL_NAMED("path", path), RL_NAMED("rule", rule), RL_NAMED("service", service),
+		RL_NAMED("user", user), RL_NAMED("group", group), RL_NAMED("fstab", fstab),
+		RL_NAMED("disk", disk), RL_UNNAMED("run", run), CFG_END()};
 	int result = -1;
 
 	recipe->file = rl_strdup(file);
@@ -289,7 +300,8 @@ int rl_skeleton_recipe_load(const char *file, struct rl_image_recipe *recipe, st
 {
 	struct rl_document document = {.file = NULL};
 	cfg_opt_t path[] = PATH_KEYS(&document);
-	cfg_opt_t keys[] = {RL_KEYS_OF(&document), RL_NAMED("path", path), CFG_END()};
+	cfg_opt_t rule[] = RULE_KEYS(&document);
+	cfg_opt_t keys[] = {RL_KEYS_OF(&document), RL_NAMED("path", path), RL_NAMED("rule", rule), CFG_END()};
 	int result = -1;
 
 	*recipe = (struct rl_image_recipe){.file = rl_strdup(file),
@@ -299,7 +311,7 @@ int rl_skeleton_recipe_load(const char *file, struct rl_image_recipe *recipe, st
 	if (rl_name_of_file(file, &recipe->name, err))
 		return -1;
 	if (!rl_document_open(&document, recipe->file, keys, err))
-		result = rl_read_paths(&document, recipe);
+		result = rl_read_paths(&document, recipe) || rl_read_rules(&document, recipe) ? -1 : 0;
 	rl_document_close(&document);
 	return result;
 }
@@ -336,6 +348,17 @@ static void free_paths(struct rl_image_recipe *recipe)
 	free(recipe->paths);
 }
 
+static void free_services(struct rl_image_recipe *recipe)
+{
+	for (size_t i = 0; i < recipe->service_count; i++) {
+		free(recipe->services[i].name);
+		free(recipe->services[i].command);
+		free(recipe->services[i].action);
+		free(recipe->services[i].terminal);
+	}
+	free(recipe->services);
+}
+
 static void free_mounts(struct rl_image_recipe *recipe)
 {
 	for (size_t i = 0; i < recipe->fstab_count; i++) {
@@ -363,6 +386,8 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe)
 {
 	free_accounts(recipe);
 	free_paths(recipe);
+	rl_rules_free(&recipe->rules);
+	free_services(recipe);
 	free_mounts(recipe);
 	rl_list_free(&recipe->sources);
 	rl_list_free(&recipe->packages);

@@ -1,7 +1,7 @@
 /*
  * How the files of this folder share the work: scan.c guards libconfuse against what it gets wrong,
  * document.c parses with it and hands out values, check.c knows what a good name, path or size is, and
- * package.c, image.c and section.c make structs of it.
+ * package.c, image.c, section.c and rule.c make structs of it.
  */
 #ifndef RL_RECIPE_RECIPE_INTERNAL_H
 #define RL_RECIPE_RECIPE_INTERNAL_H
@@ -112,6 +112,7 @@ rl_check rl_check_account; /* of a user or a group */
 rl_check rl_check_field; /* of a line in passwd: no colon, no control characters */
 rl_check rl_check_account_path; /* an image path in such a line */
 rl_check rl_check_hostname;
+rl_check rl_check_terminal; /* below /dev/ */
 rl_check rl_check_label;
 rl_check rl_check_sha256;
 rl_check rl_check_url;
@@ -155,5 +156,10 @@ int rl_find_recipe(const struct rl_recipe_roots *roots, const char *name, const 
 int rl_read_paths(struct rl_document *document, struct rl_image_recipe *recipe);
 int rl_read_users(struct rl_document *document, struct rl_image_recipe *recipe);
 int rl_read_groups(struct rl_document *document, struct rl_image_recipe *recipe);
+
+/* ---- rule.c: the same ---- */
+
+int rl_read_rules(struct rl_document *document, struct rl_image_recipe *recipe);
+int rl_read_services(struct rl_document *document, struct rl_image_recipe *recipe);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "tree/rules.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,7 +68,7 @@ int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name
 	struct rl_package_recipe *recipe, struct rl_error *err);
 void rl_package_recipe_free(struct rl_package_recipe *recipe);
 
-/* ---- image recipes: recipes/images/NAME.conf, and skeleton/NAME.conf (paths only) ---- */
+/* ---- image recipes: recipes/images/NAME.conf, and skeleton/NAME.conf (paths and rules only) ---- */
 
 enum rl_path_type {
 	RL_PATH_CHANGE, /* changes owner and mode of what is there: at least one of them is given */
@@ -92,6 +93,15 @@ struct rl_path_rule {
 	char *content; /* RL_PATH_FILE: the text, or NULL if source is given */
 	char *source; /* RL_PATH_FILE: a path on the host (beside the recipe), or NULL */
 	char *target; /* RL_PATH_SYMLINK, or NULL */
+};
+
+/* A line of /etc/inittab, for busybox's init. Names differ. */
+struct rl_service {
+	unsigned line;
+	char *name; /* for the comment above it */
+	char *command; /* one line that init reads to its end */
+	char *action; /* default: "respawn" */
+	char *terminal; /* below /dev/, or "": init's own */
 };
 
 /* uids differ, and so do names; "root" has uid 0. A user's gid need not have a group in the recipe. */
@@ -150,6 +160,9 @@ struct rl_image_recipe {
 	struct rl_list packages, skeletons;
 	struct rl_path_rule *paths;
 	size_t path_count;
+	struct rl_rules rules; /* in the file's order, with the lines of their sections */
+	struct rl_service *services;
+	size_t service_count;
 	struct rl_user *users;
 	size_t user_count;
 	struct rl_group *groups;
@@ -166,7 +179,7 @@ int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name,
 	struct rl_image_recipe *recipe, struct rl_error *err);
 void rl_image_recipe_free(struct rl_image_recipe *recipe);
 
-/* Reads a skeleton's own path sections (skeleton/NAME.conf) into a recipe that has nothing else. */
+/* Reads a skeleton's own paths and rules (skeleton/NAME.conf) into a recipe that has nothing else. */
 int rl_skeleton_recipe_load(const char *file, struct rl_image_recipe *recipe, struct rl_error *err);
 
 /* The names of all image recipes (images true) or packages in the roots, sorted, each once. */

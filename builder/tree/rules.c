@@ -303,7 +303,7 @@ static const char *add_line(struct rl_rules *rules, const char *line, size_t siz
 int rl_rules_add_lines(
 	struct rl_rules *rules, const char *file, const char *text, size_t size, struct rl_error *err)
 {
-	const char *end = text + size, *problem = NULL;
+	const char *end = size ? text + size : text, *problem = NULL;
 	size_t most = rules->count + LINES_MAX;
 
 	for (unsigned line = 1; text < end; line++) {

@@ -16,6 +16,28 @@ names() {
     rootlet ls -aR "$1" | grep -v '^$' | tr '\n' ' '
 }
 
+# Builds recipes/images/box.conf, which has no packages; the lines come from standard input.
+build() {
+    export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache
+    mkdir -p recipes/images skeleton
+    { echo 'summary = "a box"'; cat; } >recipes/images/box.conf
+    rm -rf out
+    rootlet build -q box
+}
+
+# Files of the skeleton "old": NAME and text in turns.
+skeleton() {
+    while [ $# -gt 0 ]; do
+        mkdir -p "skeleton/old/$(dirname "$1")"
+        printf "$2" >"skeleton/old/$1"
+        shift 2
+    done
+}
+
+text() {
+    rootlet cat "out/box/root.ext4:$1"
+}
+
 @test "attributes and capabilities by rule" {
     mkdir -p src/bin src/d
     echo x >src/bin/ping; echo y >src/bin/serve; ln -s ping src/bin/link; mkfifo src/fifo
@@ -124,4 +146,135 @@ rootlet: warning: /none: matches nothing" ]
     chmod 0400 src/etc/secret
     rootlet pack -o t.ext4 --chmod '/at/etc/secret=0000' --at /at src
     rootlet ls -l t.ext4:/at/etc | grep -q '^---------- .* secret$'
+}
+
+@test "rules in recipes: the skeletons' first, then the recipe's, over all that is there" {
+    skeleton bin/tool x bin/ping x tmp/junk x
+    echo 'rule "/bin/*" { mode = 4711  xattrs = { "user.by=skeleton" } }' >skeleton/old.conf
+    build <<'END'
+skeletons = { "old" }
+path "/bin/late" { content = "x" }
+rule "/bin/ping" {
+    capability = "cap_net_raw+ep"
+    owner      = "5:6"
+    xattrs     = { "user.by=recipe", "user.bytes=0x00ff" }
+}
+rule "junk" { exclude = true }
+rule "/bin/" { mode = 0711 }
+END
+    fsck out/box/root.ext4
+    [ "$(attribute out/box/root.ext4 /bin/ping security.capability)" = 0100000200200000000000000000000000000000 ]
+    [ "$(attribute out/box/root.ext4 /bin/ping user.by)" = 726563697065 ]
+    [ "$(attribute out/box/root.ext4 /bin/ping user.bytes)" = 00ff ]
+    [ "$(attribute out/box/root.ext4 /bin/late user.by)" = 736b656c65746f6e ]
+    [ "$(attributes out/box/root.ext4 /bin/tool)" = "user.by " ]
+    rootlet ls -l out/box/root.ext4:/bin >list
+    grep -q '^-rws--x--x .* 5     6 .* ping$' list
+    grep -q '^-rws--x--x .* 0     0 .* late$' list
+    rootlet ls -l out/box/root.ext4:/ | grep -q '^drwx--x--x .* bin$'
+    [ -z "$(rootlet ls out/box/root.ext4:/tmp)" ]
+}
+
+@test "a rule of a recipe that matches nothing is an error" {
+    run --separate-stderr build <<<$'path "/x" { type = dir }\nrule "/x" { mode = 0700 }\nrule "/y" { mode = 0700 }'
+    failed 1 "rootlet: recipes/images/box.conf:4: apply rule: '/y' matches nothing"
+    run --separate-stderr build <<<$'path "/x" { type = dir }\nrule "/x" { capability = "cap_kill=p" }'
+    failed 1 "recipes/images/box.conf:3: apply rule: '/x' matches nothing that can have the attribute"
+    skeleton x x
+    echo 'rule "none" { exclude = true }' >skeleton/old.conf
+    run --separate-stderr build <<<'skeletons = { "old" }'
+    failed 1 "skeleton/old.conf:1: apply rule: 'none' matches nothing"
+    [ ! -e out/box/root.ext4 ]
+}
+
+@test "a data disk's skeleton has its rules" {
+    skeleton x x y y
+    echo 'rule "x" { mode = 0600 }' >skeleton/old.conf
+    build <<<$'disk "root" { }\ndisk "data" { skeletons = { "old" } }'
+    fsck out/box/data.ext4
+    rootlet ls -l out/box/data.ext4:/ | grep -q '^-rw------- .* x$'
+}
+
+@test "services are lines of inittab" {
+    build <<'END'
+service "web"   { command = "/usr/sbin/httpd -f -p 80:81" }
+service "login" { command = "/sbin/getty 38400 tty1"  action = askfirst  terminal = "tty1" }
+END
+    [ "$(text /etc/inittab)" = "# web
+::respawn:/usr/sbin/httpd -f -p 80:81
+# login
+tty1::askfirst:/sbin/getty 38400 tty1" ]
+    fsck out/box/root.ext4
+    # Behind what is there, also where that has no newline at its end, or comes from the recipe.
+    skeleton etc/inittab '::sysinit:/etc/rc'
+    echo 'path "/etc/inittab" { mode = 0640 }' >skeleton/old.conf
+    build <<<$'skeletons = { "old" }\nservice "log" { command = "/sbin/syslogd -n"  action = once }'
+    [ "$(text /etc/inittab)" = $'::sysinit:/etc/rc\n# log\n::once:/sbin/syslogd -n' ]
+    rootlet ls -l out/box/root.ext4:/etc | grep -q '^-rw-r----- .* inittab$'
+    build <<<$'path "/etc/inittab" { content = "a\\n" }\nservice "log" { command = "b" }'
+    [ "$(text /etc/inittab)" = $'a\n# log\n::respawn:b' ]
+    build <<<$'skeletons = { "old" }'
+    [ "$(text /etc/inittab)" = '::sysinit:/etc/rc' ]
+    run --separate-stderr build <<<$'path "/etc/inittab" { target = "x" }\nservice "log" { command = "b" }'
+    failed 1 "/etc/inittab: add services: it is not a regular file"
+}
+
+@test "accounts without any that are there" {
+    build <<<$'user "me" { uid = 7  password = "" }\ngroup "wheel" { gid = 10  members = { "me" } }'
+    [ "$(text /etc/passwd)" = $'root:x:0:0:root:/root:/bin/sh\nme:x:7:7::/home/me:/bin/sh' ]
+    [ "$(text /etc/shadow)" = $'root:*:0:0:99999:7:::\nme::0:0:99999:7:::' ]
+    [ "$(text /etc/group)" = $'root:x:0:\nwheel:x:10:me\nme:x:7:' ]
+    rootlet ls -l out/box/root.ext4:/etc >list
+    grep -q '^-rw-r--r-- .* passwd$' list
+    grep -q '^-rw------- .* shadow$' list
+}
+
+@test "accounts that are there stay, those of the recipe replace or follow them" {
+    skeleton etc/passwd 'root:x:0:0:The Root:/root:/bin/ash\n# odd\nme:x:1:1:old:/:/bin/false\n\nme:x:1:1:twice:/:\n+::::::\nlast:x:9:9::/:' \
+        etc/shadow 'root:$6$salt$hash:1:::::\nlast:*:2::::::\n' etc/group 'root:x:0:last\nusers:x:100:\nold:x:5:\n'
+    build <<'END'
+skeletons = { "old" }
+user "me"  { uid = 1000  gid = 100 }
+user "you" { }
+group "old" { gid = 6  members = { "me" } }
+END
+    [ "$(text /etc/passwd)" = 'root:x:0:0:The Root:/root:/bin/ash
+# odd
+me:x:1000:100::/home/me:/bin/sh
+
++::::::
+last:x:9:9::/:
+you:x:1001:1001::/home/you:/bin/sh' ]
+    [ "$(text /etc/shadow)" = 'root:$6$salt$hash:1:::::
+last:*:2::::::
+me:!:0:0:99999:7:::
+you:!:0:0:99999:7:::' ]
+    [ "$(text /etc/group)" = 'root:x:0:last
+users:x:100:
+old:x:6:me
+you:x:1001:' ]
+    fsck out/box/root.ext4
+    # A skeleton's files can be read by all; these hashes cannot.
+    rootlet ls -l out/box/root.ext4:/etc | grep -q '^-rw-r----- .* shadow$'
+}
+
+@test "accounts that nobody changes are the same to the byte, and root is added where there is none" {
+    skeleton etc/passwd 'x:x:5:5::/:\nroot:x:0:0::/:/bin/ash' etc/shadow 'x:*:' etc/group 'wheel:x:0:'
+    build <<<'skeletons = { "old" }'
+    text /etc/passwd | cmp - skeleton/old/etc/passwd
+    text /etc/group | cmp - skeleton/old/etc/group
+    [ "$(text /etc/shadow)" = $'x:*:\nroot:*:0:0:99999:7:::' ]
+    build <<<$'skeletons = { "old" }\nuser "root" { password = "" }'
+    [ "$(text /etc/passwd)" = $'x:x:5:5::/:\nroot:x:0:0::/root:/bin/sh' ]
+    [ "$(text /etc/shadow)" = $'x:*:\nroot::0:0:99999:7:::' ]
+}
+
+@test "an id that another account has is an error" {
+    skeleton etc/passwd 'her:x:1000:100::/:\n' etc/group 'her:x:1000:\n'
+    run --separate-stderr build <<<$'skeletons = { "old" }\nuser "me" { }'
+    failed 1 "recipes/images/box.conf:3: add: user 'me': the /etc/passwd that is there has uid 1000 for 'her' already"
+    run --separate-stderr build <<<$'skeletons = { "old" }\ngroup "us" { gid = 1000 }'
+    failed 1 "recipes/images/box.conf:3: add: group 'us': the /etc/group that is there has gid 1000 for 'her' already"
+    build <<<$'skeletons = { "old" }\nuser "her" { }'
+    [ "$(text /etc/group)" = $'her:x:1000:\nroot:x:0:' ]
 }

@@ -144,6 +144,71 @@ static void every_kind_of_path(void **state)
 	rl_image_recipe_free(&r);
 }
 
+static void rules(void **state)
+{
+	static const struct {
+		enum rl_rule_kind kind;
+		const char *glob;
+		bool only_dirs;
+		unsigned line;
+	} wanted[] = {
+		{RL_RULE_MODE, "/bin/*", false, 2},
+		{RL_RULE_OWNER, "/bin/*", false, 2},
+		{RL_RULE_XATTR, "/bin/*", false, 2},
+		{RL_RULE_XATTR, "/bin/*", false, 2},
+		{RL_RULE_XATTR, "/bin/*", false, 2},
+		{RL_RULE_EXCLUDE, "build", true, 5},
+		{RL_RULE_OWNER, "**", false, 6},
+	};
+	struct rl_image_recipe r;
+
+	load_image(*state,
+		"summary = s\n"
+		"rule \"/bin/*\" { capability = \"cap_net_raw+ep\" mode = 4755\n"
+		"  xattrs = { 'user.a=1', \"user.b = c=0x01\" }\n"
+		"  owner = '1:2' }\n"
+		"rule build/ { exclude = true }\n"
+		"rule '**' { owner = '0:0' }\n",
+		&r);
+	assert_int_equal(r.rules.count, RL_COUNT(wanted));
+	for (size_t i = 0; i < RL_COUNT(wanted); i++) {
+		assert_int_equal(r.rules.items[i].kind, wanted[i].kind);
+		assert_string_equal(r.rules.items[i].glob, wanted[i].glob);
+		assert_int_equal(r.rules.items[i].only_dirs, wanted[i].only_dirs);
+		assert_int_equal(r.rules.items[i].line, wanted[i].line);
+	}
+	assert_int_equal(r.rules.items[0].mode, 04755);
+	assert_int_equal(r.rules.items[1].gid, 2);
+	assert_string_equal(r.rules.items[2].name, "user.a");
+	assert_memory_equal(r.rules.items[2].value, "1", 1);
+	assert_string_equal(r.rules.items[3].name, "user.b ");
+	assert_string_equal(r.rules.items[4].name, "security.capability");
+	assert_int_equal(r.rules.items[4].size, 20);
+	rl_image_recipe_free(&r);
+}
+
+static void services(void **state)
+{
+	struct rl_image_recipe r;
+
+	load_image(*state,
+		"summary = s\n"
+		"service web { command = \"/usr/sbin/httpd -f -p 80:81\" }\n"
+		"service login { command = '/sbin/getty 38400 tty1'\n  action = askfirst terminal = pts/1 "
+		"}\n",
+		&r);
+	assert_int_equal(r.service_count, 2);
+	assert_int_equal(r.services[0].line, 2);
+	assert_string_equal(r.services[0].name, "web");
+	assert_string_equal(r.services[0].command, "/usr/sbin/httpd -f -p 80:81");
+	assert_string_equal(r.services[0].action, "respawn");
+	assert_string_equal(r.services[0].terminal, "");
+	assert_int_equal(r.services[1].line, 3);
+	assert_string_equal(r.services[1].action, "askfirst");
+	assert_string_equal(r.services[1].terminal, "pts/1");
+	rl_image_recipe_free(&r);
+}
+
 static void accounts(void **state)
 {
 	struct rl_image_recipe r;
@@ -264,20 +329,27 @@ static void the_environment_is_not_asked(void **state)
 	unsetenv("RL_TEST");
 }
 
-static void skeletons_have_paths_only(void **state)
+static void skeletons_have_paths_and_rules_only(void **state)
 {
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_image_recipe r;
 	char *file = inside(*state, "base.conf");
 
-	put_text(*state, "base.conf", "\npath /x { type = dir }\n");
+	put_text(*state, "base.conf", "\npath /x { type = dir }\nrule x { mode = 0700 }\n");
 	assert_int_equal(rl_skeleton_recipe_load(file, &r, &err), 0);
 	assert_int_equal(r.path_count, 1);
+	assert_int_equal(r.rules.count, 1);
+	assert_int_equal(r.rules.items[0].line, 3);
 	assert_int_equal(r.paths[0].line, 2);
 	rl_image_recipe_free(&r);
 	put_text(*state, "base.conf", "summary = s\n");
 	assert_int_equal(rl_skeleton_recipe_load(file, &r, &err), -1);
 	assert_string_equal(err.reason, "unknown key 'summary'");
+	rl_error_clear(&err);
+	rl_image_recipe_free(&r);
+	put_text(*state, "base.conf", "service x { command = y }\n");
+	assert_int_equal(rl_skeleton_recipe_load(file, &r, &err), -1);
+	assert_string_equal(err.reason, "unknown key 'service'");
 	rl_image_recipe_free(&r);
 	rl_error_clear(&err);
 	free(file);
@@ -415,11 +487,13 @@ int main(void)
 		cmocka_unit_test(every_field_of_a_package),
 		cmocka_unit_test(defaults_of_a_package),
 		cmocka_unit_test(every_kind_of_path),
+		cmocka_unit_test(rules),
+		cmocka_unit_test(services),
 		cmocka_unit_test(accounts),
 		cmocka_unit_test(disks_and_the_rest),
 		cmocka_unit_test(the_smallest_image_has_a_root_disk),
 		cmocka_unit_test(the_environment_is_not_asked),
-		cmocka_unit_test(skeletons_have_paths_only),
+		cmocka_unit_test(skeletons_have_paths_and_rules_only),
 		cmocka_unit_test(recipes_that_are_not_there),
 		cmocka_unit_test(the_first_root_wins),
 		cmocka_unit_test(the_recipes_that_we_ship),
