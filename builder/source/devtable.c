@@ -160,7 +160,7 @@ static int make(struct reading *r, const struct entry *e, const char *name, uint
 	} types[] = {{'d', S_IFDIR}, {'c', S_IFCHR}, {'b', S_IFBLK}, {'p', S_IFIFO}, {'s', S_IFSOCK}};
 	uint32_t mode = e->mode == KEEP_MODE ? 0755 : e->mode;
 	struct rl_place place;
-	const char *problem = rl_place_find(&r->table.scope, name, true, &place);
+	const char *problem = rl_place_find(&r->table.scope, *name ? name : ".", true, &place);
 	struct rl_node *node;
 
 	for (size_t i = 0; i < RL_COUNT(types); i++)

@@ -524,6 +524,8 @@ static int find_place(struct reading *r, const char *name, struct rl_place *plac
 	const char *problem;
 
 	if (strchr(name, '/') || !strcmp(name, ".")) {
+		/* libarchive writes "/." for the top. */
+		name += strspn(name, "/");
 		problem = rl_place_find(&r->table.scope, name, true, place);
 		return problem ? rl_table_fail(&r->table, r->line, "%s: %s", problem, name) : 0;
 	}
@@ -550,8 +552,12 @@ static int take_entry(struct reading *r, char *name, char *rest)
 	struct rl_node *node;
 	bool whole = strchr(name, '/') != NULL;
 
-	if (read_words(r, rest, &v) || decode(r, name) || find_place(r, name, &place) ||
-		take_node(r, &v, &place, &node))
+	if (read_words(r, rest, &v) || decode(r, name))
+		return -1;
+	/* One that was written as an escape would be a part of a name. */
+	if (!whole && strchr(name, '/'))
+		return rl_table_fail(&r->table, r->line, "a slash in a name: %s", name);
+	if (find_place(r, name, &place) || take_node(r, &v, &place, &node))
 		return -1;
 	if (node && !whole && rl_is_dir(node->inode))
 		r->dir = node;
@@ -570,8 +576,6 @@ static int take_line(struct reading *r, char *line)
 		return read_words(r, rest, &r->set);
 	if (!strcmp(name, "/unset"))
 		return unset_words(r, rest);
-	if (*name == '/' && !strchr(name + 1, '/'))
-		return rl_table_fail(&r->table, r->line, "a command that is not known: %s", name);
 	return strcmp(name, "..") ? take_entry(r, name, rest) : leave_dir(r);
 }
 
