@@ -56,7 +56,7 @@ skip_without_uml() {
     cat >over/check <<'END'
 #!/bin/sh
 mount -t proc proc /proc
-ls -ln /bin/busybox /check /dev/box1 /owned >/dev/console
+ls --color=never -ln /bin/busybox /check /box1 /owned >/dev/console
 echo "the shell works: $(id -u)" >/dev/console
 poweroff -f
 sleep 100
@@ -65,13 +65,13 @@ END
     echo mine >over/owned
     tar --owner=1000 --group=1001 --numeric-owner -C over -cf over.tar owned
     rm over/owned
-    printf '/dev/box c 0640 3 4 7 1 1 1 2\n/owned f 0604 1000 1001 - - - - -\n' >table
+    printf '/box c 0640 3 4 7 1 1 1 2\n/owned f 0604 1000 1001 - - - - -\n' >table
     rootlet pack -o box.ext2 --fs ext2 --free 1M "$DEMO/root.ext4" over over.tar devtable:table
     fsck box.ext2
     boot --append init=/check --timeout 60 box.ext2
     grep -q 'the shell works: 0' console || { cat console err; false; }
     grep -qE -- '-rwsr-xr-x +1 0 +0 .* /bin/busybox' console
-    grep -qE -- 'crw-r----- +1 3 +4 +7, +1 .* /dev/box1' console
+    grep -qE -- 'crw-r----- +1 3 +4 +7, +1 .* /box1' console
     grep -qE -- '-rw----r-- +1 1000 +1001 .* /owned' console
     refute grep -E 'EXT4-fs (warning|error)|EXT4-fs \(ubd.\): (warning|error|recovery)' console
     fsck box.ext2
