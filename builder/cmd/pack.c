@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "ext/write.h"
+#include "source/place.h"
 #include "source/source.h"
 #include "tree/rules.h"
 
@@ -96,7 +97,7 @@ struct pack {
 	struct rl_source_options from;
 	uint64_t max_entries, max_depth;
 	struct rl_rules rules;
-	bool stdin_is_taken; /* --exclude-from - */
+	bool stdin_is_taken; /* by --exclude-from - or a source */
 	struct source *sources;
 	size_t source_count, source_room;
 	bool has_free;
@@ -263,9 +264,13 @@ static int parse(struct rl_cmd *cmd, struct pack *p)
 			return -1;
 		}
 	}
-	for (size_t i = 0; p->stdin_is_taken && i < p->source_count; i++)
-		if (!strcmp(p->sources[i].path, "-"))
+	for (size_t i = 0; i < p->source_count; i++) {
+		bool is_stdin = rl_source_is_stdin(p->sources[i].path);
+
+		if (is_stdin && p->stdin_is_taken)
 			return rl_cmd_usage(cmd, "standard input can be read once");
+		p->stdin_is_taken |= is_stdin;
+	}
 	if (at)
 		return rl_cmd_usage(cmd, "--at %s has no source behind it", at);
 	if (!p->output && !p->plan_only)
@@ -314,11 +319,15 @@ static int set_owner(struct rl_node *node, void *context)
 
 static int add_source(struct pack *p, struct rl_tree *tree, const struct source *source, struct rl_error *err)
 {
+	const struct rl_place_scope scope = {
+		tree, tree->root, tree->root, p->ext.has_time ? p->ext.time : RL_EPOCH_TIME};
 	struct rl_node *at;
+	const char *problem;
 
 	rl_tree_begin(tree, source->path);
-	if (rl_tree_make_dirs(tree, source->at, p->ext.has_time ? p->ext.time : RL_EPOCH_TIME, &at, err))
-		return -1;
+	problem = rl_place_make_dirs(&scope, source->at, &at);
+	if (problem)
+		return rl_fail(err, source->at, "make directory", "%s", problem);
 	return rl_source_put(tree, at, source->path, &p->from, err);
 }
 

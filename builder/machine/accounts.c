@@ -88,34 +88,37 @@ static void merge(const struct table *table, struct rl_buf *text)
 {
 	const char *end = end_of(&table->old);
 	const char *own_end = end_of(&table->lines);
+	/* By the recipe's lines' places: whether they stand in the text. */
+	bool *done = rl_calloc(table->lines.size, sizeof(*done));
 
 	for (const char *line = table->old.data; line < end; line += line_size(line, end)) {
-		size_t size = name_size(line, end);
-		const char *own = find_line(&table->lines, line, size);
+		const char *own = find_line(&table->lines, line, name_size(line, end));
 
-		if (!own)
+		if (!own) {
 			rl_buf_bytes(text, line, line_size(line, end));
-		else if (!find_line(text, line, size))
+		} else if (!done[own - table->lines.data]) {
 			rl_buf_bytes(text, own, line_size(own, own_end));
+			done[own - table->lines.data] = true;
+		}
 	}
 	for (const char *own = table->lines.data; own < own_end; own += line_size(own, own_end)) {
-		if (find_line(&table->old, own, name_size(own, own_end)))
+		if (done[own - table->lines.data])
 			continue;
 		rl_text_end_line(text);
 		rl_buf_bytes(text, own, line_size(own, own_end));
 	}
+	free(done);
 }
 
 /* A file that would stay the same is not touched. */
 static int put_table(
 	struct rl_tree *tree, const struct table *table, uint32_t mode, int64_t time, struct rl_error *err)
 {
-	const struct rl_node *node = rl_tree_find(tree, table->path);
 	struct rl_buf text = RL_BUF_NONE;
 	int result = 0;
 
 	merge(table, &text);
-	if (!node || !S_ISREG(node->inode->mode) || text.size != table->old.size ||
+	if (!rl_tree_find(tree, table->path) || text.size != table->old.size ||
 		(text.size && memcmp(text.data, table->old.data, text.size) != 0))
 		result = rl_text_write(tree, table->path, mode, &text, time, err);
 	rl_buf_free(&text);
@@ -127,7 +130,7 @@ static int put_table(
 static int fail_taken(const struct rl_image_recipe *recipe, unsigned line, const char *kind, const char *name,
 	const struct table *table, const char *taken, uint32_t id, struct rl_error *err)
 {
-	char *place = rl_printf("%s:%u", recipe->file, line);
+	char *place = rl_printf("%s:%u", rl_image_recipe_file(recipe), line);
 	size_t size = name_size(taken, end_of(&table->old));
 
 	rl_fail(err, place, "add", "%s '%s': the %s that is there has %cid %u for '%.*s' already", kind, name,
@@ -174,7 +177,7 @@ static void put_root(const struct rl_image_recipe *recipe, struct table *passwd,
 /* A skeleton's file can be read by all, like all of a skeleton's files; the hashes are root's alone. */
 static void close_shadow(struct rl_tree *tree, const char *path)
 {
-	struct rl_inode *inode = rl_tree_find(tree, path)->inode;
+	struct rl_inode *inode = rl_text_inode(tree, path);
 
 	inode->mode &= S_IFMT | 0640;
 }

@@ -56,7 +56,9 @@ int rl_compose_services(
 
 /* ---- text-file.c ---- */
 
-/* Appends a regular file's text; what is none has no text. */
+/* The regular file that a path leads to, through symlinks too; NULL: there is none. */
+struct rl_inode *rl_text_inode(const struct rl_tree *tree, const char *path);
+/* Appends a file's text; one that is not there has none. */
 int rl_text_read(const struct rl_tree *tree, const char *path, struct rl_buf *text, struct rl_error *err);
 /* Puts a file with that mode there; one that is there keeps its own, and its owner. */
 int rl_text_write(struct rl_tree *tree, const char *path, uint32_t mode, const struct rl_buf *text,

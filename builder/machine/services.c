@@ -6,14 +6,11 @@
 int rl_compose_services(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
-	const struct rl_node *node = rl_tree_find(tree, INITTAB);
 	struct rl_buf text = RL_BUF_NONE;
 	int result;
 
 	if (!recipe->service_count)
 		return 0;
-	if (node && !S_ISREG(node->inode->mode))
-		return rl_fail(err, INITTAB, "add services", "it is not a regular file");
 	result = rl_text_read(tree, INITTAB, &text, err);
 	rl_text_end_line(&text);
 	for (size_t i = 0; i < recipe->service_count; i++) {

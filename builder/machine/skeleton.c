@@ -66,7 +66,7 @@ static int hash_node(struct rl_node *node, void *context)
 	if (rl_content_open(inode, &bytes, h->err))
 		return -1;
 	content = rl_alloc((size_t)inode->size);
-	if (rl_bytes_read(&bytes, content, (size_t)inode->size, 0)) {
+	if (rl_content_read(inode, &bytes, content, (size_t)inode->size, 0)) {
 		int number = errno;
 
 		result = -1;

@@ -61,6 +61,25 @@ static int hash_folder(struct rl_hash *hash, const char *path, struct rl_error *
 	return result;
 }
 
+static void hash_stat(struct rl_hash *hash, const struct stat *st)
+{
+	rl_hash_u64(hash, "size", (uint64_t)st->st_size);
+	rl_hash_u64(hash, "mtime", (uint64_t)st->st_mtim.tv_sec);
+	rl_hash_u64(hash, "nanoseconds", (uint64_t)st->st_mtim.tv_nsec);
+}
+
+/* One that is not there is seen when the source is put into the tree, which knows the line. */
+static int hash_file(const char *path, void *context)
+{
+	struct rl_hash *hash = context;
+	struct stat st;
+
+	rl_hash_string(hash, "file", path);
+	if (stat(path, &st) == 0)
+		hash_stat(hash, &st);
+	return 0;
+}
+
 int rl_sources_hash(struct rl_hash *hash, const struct rl_list *words, struct rl_error *err)
 {
 	const char *epoch = getenv("SOURCE_DATE_EPOCH");
@@ -75,9 +94,8 @@ int rl_sources_hash(struct rl_hash *hash, const struct rl_list *words, struct rl
 		if (!result && S_ISDIR(st.st_mode)) {
 			result = hash_folder(hash, path, err);
 		} else if (!result) {
-			rl_hash_u64(hash, "size", (uint64_t)st.st_size);
-			rl_hash_u64(hash, "mtime", (uint64_t)st.st_mtim.tv_sec);
-			rl_hash_u64(hash, "nanoseconds", (uint64_t)st.st_mtim.tv_nsec);
+			hash_stat(hash, &st);
+			result = rl_source_files(words->items[i], hash_file, hash, err);
 		}
 		free(path);
 		if (result)

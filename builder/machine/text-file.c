@@ -1,8 +1,8 @@
 /* Small text files of the tree that a recipe adds lines to. */
 #include "machine/machine-internal.h"
 
-#include "base/io.h"
 #include "base/mem.h"
+#include "source/place.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,42 +10,37 @@
 
 #define TEXT_MAX ((size_t)1024 * 1024)
 
-/* The bytes of an open content that are data; text is zeroed. */
-static int read_ranges(const struct rl_inode *inode, const struct rl_bytes *bytes, char *text)
+/* What a path leads to, through symlinks too, as for whoever opens it in the guest. *node is NULL if nothing is there. */
+static int find(const struct rl_tree *tree, const char *path, struct rl_node **node, struct rl_error *err)
 {
-	const struct rl_data_range all = {0, inode->size};
-	const struct rl_data_range *ranges = inode->map ? inode->map->ranges : &all;
-	size_t count = inode->map ? inode->map->count : 1;
+	const struct rl_place_scope scope = {(struct rl_tree *)tree, tree->root, tree->root, 0};
+	const struct rl_node *there = rl_tree_find(tree, path);
 
-	for (size_t i = 0; i < count; i++) {
-		char *at = text + ranges[i].offset;
-		size_t size = (size_t)ranges[i].length;
-
-		if (bytes->memory)
-			memcpy(at, (const char *)bytes->memory + ranges[i].offset, size);
-		else if (bytes->fd >= 0 &&
-			 rl_pread_all(bytes->fd, at, size, bytes->offset + ranges[i].offset))
-			return -1;
-	}
+	*node = rl_place_open(&scope, path);
+	if (!*node && there)
+		return rl_fail(err, path, "change", "it is a symlink that leads to nothing");
+	if (*node && !S_ISREG((*node)->inode->mode))
+		return rl_fail(err, path, "change", "it is not a regular file");
 	return 0;
 }
 
 int rl_text_read(const struct rl_tree *tree, const char *path, struct rl_buf *text, struct rl_error *err)
 {
-	const struct rl_node *node = rl_tree_find(tree, path);
+	struct rl_node *node;
 	struct rl_bytes bytes;
 	size_t size;
 	int result = 0;
 
-	if (!node || !S_ISREG(node->inode->mode) || !node->inode->size)
+	if (find(tree, path, &node, err))
+		return -1;
+	if (!node || !node->inode->size)
 		return 0;
 	if (node->inode->size > TEXT_MAX)
 		return rl_fail(err, path, "read", "larger than %zu bytes", TEXT_MAX);
 	if (rl_content_open(node->inode, &bytes, err))
 		return -1;
 	size = (size_t)node->inode->size;
-	memset(rl_buf_reserve(text, size), 0, size);
-	if (read_ranges(node->inode, &bytes, text->data)) {
+	if (rl_content_read(node->inode, &bytes, rl_buf_reserve(text, size), size, 0)) {
 		int number = errno;
 
 		/* What changed on the host says more than where it ended. */
@@ -60,17 +55,30 @@ int rl_text_read(const struct rl_tree *tree, const char *path, struct rl_buf *te
 	return result;
 }
 
+struct rl_inode *rl_text_inode(const struct rl_tree *tree, const char *path)
+{
+	struct rl_node *node = NULL;
+
+	return find(tree, path, &node, NULL) || !node ? NULL : node->inode;
+}
+
 int rl_text_write(struct rl_tree *tree, const char *path, uint32_t mode, const struct rl_buf *text,
 	int64_t time, struct rl_error *err)
 {
-	struct rl_node *node = rl_tree_find(tree, path);
-	bool is_there = node && S_ISREG(node->inode->mode);
 	struct rl_inode old = {.mode = S_IFREG | mode};
+	struct rl_node *node;
+	char *place;
+	int result;
 
-	if (is_there)
+	if (find(tree, path, &node, err))
+		return -1;
+	place = node ? rl_node_path(node) : rl_strdup(path);
+	if (node)
 		old = *node->inode;
 	/* A new inode, for the old one may have other names. */
-	if (rl_tree_put_path(tree, path, old.mode, time, &node, err))
+	result = rl_tree_put_path(tree, place, old.mode, time, &node, err);
+	free(place);
+	if (result)
 		return -1;
 	node->inode->uid = old.uid;
 	node->inode->gid = old.gid;

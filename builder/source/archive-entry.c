@@ -43,6 +43,8 @@ static int spool_piece(
 		return rl_archive_fail(r, u->name, "more data than --max-data allows to unpack");
 	if (left)
 		*left -= length;
+	if (!r->spool->file && !(r->spool->file = rl_spool_open(r->tree, r->options->output, r->err)))
+		return -1;
 	if (rl_spool_write(r->spool->file, bytes, length, u->base + at))
 		return rl_fail_errno(r->err, r->name, "unpack contents", errno);
 	if (u->count && u->ranges[u->count - 1].offset + u->ranges[u->count - 1].length == at) {
@@ -56,16 +58,15 @@ static int spool_piece(
 	return rl_check_interrupted(r->name, "read", r->err);
 }
 
-/* An entry's holes become the inode's map. */
-int rl_archive_spool(struct rl_reading *r, const char *name, struct rl_inode *inode, uint64_t size)
+/* An entry's holes become the inode's map; only a sparse one ends with one. */
+int rl_archive_spool(
+	struct rl_reading *r, const char *name, struct rl_inode *inode, uint64_t size, bool sparse)
 {
 	struct unpacking u = {.name = name, .base = r->spool->end, .size = size};
 	int result = 0;
 
 	if (size > RL_SPOOL_MAX || u.base > RL_SPOOL_MAX)
 		return rl_archive_fail(r, name, "larger than can be unpacked");
-	if (!r->spool->file && !(r->spool->file = rl_spool_open(r->tree, r->options->output, r->err)))
-		return -1;
 	while (!result) {
 		const void *bytes;
 		size_t length;
@@ -81,9 +82,13 @@ int rl_archive_spool(struct rl_reading *r, const char *name, struct rl_inode *in
 	}
 	if (size == RL_UNKNOWN_SIZE)
 		size = u.end;
+	if (!result && u.end != size && !sparse)
+		result = rl_archive_fail(r, name, "its size is not that of its data");
 	if (!result) {
-		rl_holding_give(r->tree, inode, r->spool->file, u.base, size);
-		if (!(u.count == 1 && u.ranges[0].offset == 0 && u.ranges[0].length == size))
+		if (u.count)
+			rl_holding_give(r->tree, inode, r->spool->file, u.base, size);
+		inode->size = size;
+		if (size && !(u.count == 1 && u.ranges[0].offset == 0 && u.ranges[0].length == size))
 			inode->map = rl_keep_map(r->tree, u.ranges, u.count);
 		r->spool->end = (u.base + u.end + SPOOL_STEP - 1) / SPOOL_STEP * SPOOL_STEP;
 	}
@@ -103,15 +108,14 @@ static int take_data(
 	if (r->lib.entry_is_encrypted(entry))
 		return rl_archive_fail(r, name, "it is encrypted");
 	if (!r->lib.entry_size_is_set(entry))
-		return rl_archive_spool(r, name, inode, RL_UNKNOWN_SIZE);
-	if (!size)
-		return 0;
+		return rl_archive_spool(r, name, inode, RL_UNKNOWN_SIZE, false);
 	if (!r->direct || r->lib.entry_sparse_count(entry))
-		return rl_archive_spool(r, name, inode, (uint64_t)size);
+		return rl_archive_spool(r, name, inode, (uint64_t)size, r->lib.entry_sparse_count(entry) > 0);
 	if (at < 0 || (uint64_t)at > r->input.end - r->input.start ||
 		(uint64_t)size > r->input.end - r->input.start - (uint64_t)at)
 		return rl_archive_fail(r, name, "the archive ends too early");
-	rl_holding_give(r->tree, inode, r->direct, r->input.start + (uint64_t)at, (uint64_t)size);
+	if (size)
+		rl_holding_give(r->tree, inode, r->direct, r->input.start + (uint64_t)at, (uint64_t)size);
 	if (r->lib.read_data_skip(r->archive) != ARCHIVE_OK)
 		return rl_archive_fail_library(r, name);
 	/* Some headers may claim another size than the one that is stored. */
@@ -272,6 +276,19 @@ static int take_link(struct rl_reading *r, struct archive_entry *entry, const ch
 	return 0;
 }
 
+static int take_device(
+	struct rl_reading *r, struct archive_entry *entry, const char *name, struct rl_inode *inode)
+{
+	uint64_t major = (uint64_t)r->lib.entry_rdevmajor(entry),
+		 minor = (uint64_t)r->lib.entry_rdevminor(entry);
+
+	if (major > RL_MAJOR_MAX || minor > RL_MINOR_MAX)
+		return rl_archive_fail(r, name, "a device number that Linux does not have");
+	inode->device.major = (uint32_t)major;
+	inode->device.minor = (uint32_t)minor;
+	return 0;
+}
+
 static int take_node(
 	struct rl_reading *r, struct archive_entry *entry, const char *name, struct rl_place *place)
 {
@@ -310,9 +327,7 @@ static int take_node(
 		return 0;
 	case S_IFCHR:
 	case S_IFBLK:
-		node->inode->device.major = (uint32_t)r->lib.entry_rdevmajor(entry);
-		node->inode->device.minor = (uint32_t)r->lib.entry_rdevminor(entry);
-		return 0;
+		return take_device(r, entry, name, node->inode);
 	case S_IFDIR:
 	case S_IFIFO:
 	case S_IFSOCK:

@@ -97,8 +97,12 @@ int rl_archive_fail_library(struct rl_reading *r, const char *entry);
 /* Puts an entry into the tree. */
 int rl_archive_take(struct rl_reading *r, struct archive_entry *entry);
 const char *rl_archive_entry_name(struct rl_reading *r, struct archive_entry *entry);
-/* Copies the data of the entry that was read last into the spool. UNKNOWN_SIZE: it is as long as its data. */
-int rl_archive_spool(struct rl_reading *r, const char *name, struct rl_inode *inode, uint64_t size);
+/*
+ * Copies the data of the entry that was read last into the spool. UNKNOWN_SIZE: it is as long as its data. One
+ * that is not sparse has data for all of its size.
+ */
+int rl_archive_spool(
+	struct rl_reading *r, const char *name, struct rl_inode *inode, uint64_t size, bool sparse);
 
 #define RL_SPOOL_MAX    ((uint64_t)1 << 61)
 #define RL_UNKNOWN_SIZE RL_SPOOL_MAX

@@ -108,7 +108,7 @@ static int make_seekable(struct rl_reading *r)
 	if (!r->file)
 		return -1;
 	while ((n = rl_input_read(&r->input, &bytes)) > 0) {
-		if (r->options->data_left && (uint64_t)n > *r->options->data_left)
+		if (r->options->data_left && window.size + (uint64_t)n > *r->options->data_left)
 			return rl_archive_fail(r, NULL, "more data than --max-data allows to unpack");
 		if (rl_write_all(r->file->fd, bytes, (size_t)n))
 			return rl_fail_errno(r->err, r->name, "unpack contents", errno);
@@ -230,7 +230,7 @@ static int take_deb(struct rl_reading *r)
 				 : 0;
 	} else {
 		window.offset = r->spool->end;
-		result = rl_archive_spool(r, inner, &data, window.size);
+		result = rl_archive_spool(r, inner, &data, window.size, false);
 		file = r->spool->file;
 	}
 	if (!result) {

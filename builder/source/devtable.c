@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_MODE UINT32_MAX
-#define COUNT_MAX 1000000
-#define XATTR     "|xattr"
-#define TREES_MAX 10000 /* lines of type r: each may be about all that there is */
+#define KEEP_MODE        UINT32_MAX
+#define CAPABILITIES_MAX 4096 /* bytes of text for one file */
+#define COUNT_MAX        1000000
+#define XATTR            "|xattr"
+#define TREES_MAX        10000 /* lines of type r: each may be about all that there is */
 
 enum { NAME, TYPE, MODE, UID, GID, MAJOR, MINOR, START, INC, COUNT, FIELDS };
 
@@ -240,6 +241,8 @@ static int take_xattr(struct reading *r, const char *text)
 	if (!r->last || !S_ISREG(r->last->inode->mode))
 		return rl_table_fail(
 			&r->table, r->table.line, XATTR " that does not stand behind a regular file");
+	if (r->capabilities.size > CAPABILITIES_MAX)
+		return rl_table_fail(&r->table, r->table.line, "too many capabilities for one file");
 	rl_buf_printf(&r->capabilities, "%s%s", r->capabilities.size ? " " : "", text);
 	rl_buf_char(&r->capabilities, '\0');
 	result = rl_capability_parse(r->capabilities.data, value, &size, &why);

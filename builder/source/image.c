@@ -1,5 +1,6 @@
 #include "source/image.h"
 
+#include "source/place.h"
 #include "source/source-internal.h"
 #include "source/spool.h"
 
@@ -17,15 +18,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC_OFFSET 1080 /* s_magic of the superblock at 1024 */
-#define USTAR_OFFSET 257 /* of a tar's magic, whose first file may be anything */
-#define ROOT_NUMBER  2 /* EXT2_ROOT_INO */
-#define TELL_FILES   20000
+#define SUPERBLOCK_OFFSET 1024 /* of struct ext2_super_block in ext2_fs.h */
+#define USTAR_OFFSET      257 /* of a tar's magic, whose first file may be anything */
+#define ROOT_NUMBER       2 /* EXT2_ROOT_INO */
+#define TELL_FILES        20000
 
 /* A directory that is still to be listed. */
 struct pending {
 	struct rl_node *node;
 	uint32_t number;
+};
+
+/* One whose name is a symlink in the tree: where that leads is known when all else is there. */
+struct deferred {
+	struct rl_node *link;
+	uint32_t number;
+	char *path; /* of link, for the order */
 };
 
 struct scan {
@@ -35,6 +43,8 @@ struct scan {
 	int64_t max_time;
 	struct pending *pending;
 	size_t pending_count, pending_room;
+	struct deferred *deferred;
+	size_t deferred_count, deferred_room;
 	struct rl_map inodes; /* inode number -> tree inode: hard links, and directories that were seen */
 	struct rl_node *dir; /* that is being listed */
 	const char *dir_path; /* "IMAGE:/PATH" */
@@ -115,7 +125,9 @@ static int take_target(struct taking *t, const struct rl_image_inode *from)
 
 	if (!result)
 		result = rl_tree_set_target(
-			t->scan->tree, t->inode, target.data ? target.data : "", target.size, t->scan->err);
+			t->scan->tree, t->inode, target.data ? target.data : "", target.size, &t->scan->why);
+	if (rl_failed(&t->scan->why))
+		fail_tree(t->scan, t->subject);
 	rl_buf_free(&target);
 	return result;
 }
@@ -167,6 +179,12 @@ static bool has_type(uint32_t mode)
 	       S_ISFIFO(mode) || S_ISSOCK(mode);
 }
 
+static void defer(struct scan *s, struct rl_node *link, uint32_t number)
+{
+	RL_GROW(s->deferred, s->deferred_count, s->deferred_room);
+	s->deferred[s->deferred_count++] = (struct deferred){link, number, rl_node_path(link)};
+}
+
 static int take_entry(struct scan *s, const struct rl_image_entry *entry, const char *subject)
 {
 	struct rl_image_inode from;
@@ -185,6 +203,12 @@ static int take_entry(struct scan *s, const struct rl_image_entry *entry, const 
 		return rl_tree_link(s->tree, s->dir, entry->name, entry->size, *known, &node, &s->why)
 			       ? fail_tree(s, subject)
 			       : 0;
+	node = rl_tree_child(s->tree, s->dir, entry->name, entry->size);
+	if (node && S_ISDIR(from.mode) && S_ISLNK(node->inode->mode)) {
+		*known = node->inode;
+		defer(s, node, entry->number);
+		return 0;
+	}
 	if (rl_tree_put(s->tree, s->dir, entry->name, entry->size, from.mode, &node, &s->why))
 		return fail_tree(s, subject);
 	*known = node->inode;
@@ -245,6 +269,62 @@ static int scan_all(struct scan *s, struct rl_node *at)
 	return result;
 }
 
+/* A symlink to a directory stays, and what is in the image's directory goes there; else it is replaced. */
+static int scan_deferred(struct scan *s, struct rl_node *at, const struct deferred *d)
+{
+	const struct rl_place_scope scope = {s->tree, s->tree->root, s->tree->root, 0};
+	struct rl_node *link = d->link, *node = rl_place_follow(&scope, link);
+	struct rl_image_inode from;
+	char *subject;
+	int result = 0;
+
+	if (node) {
+		RL_GROW(s->pending, s->pending_count, s->pending_room);
+		s->pending[s->pending_count++] = (struct pending){node, d->number};
+		return scan_all(s, at);
+	}
+	subject = rl_printf("%s:%s", rl_image_path(s->image), d->path);
+	if (rl_image_inode(s->image, d->number, &from, s->err))
+		result = -1;
+	else if (rl_tree_put(
+			 s->tree, link->parent, link->name, strlen(link->name), from.mode, &node, &s->why))
+		result = fail_tree(s, subject);
+	else
+		result = take_inode(s, &from, node, subject) || scan_all(s, at) ? -1 : 0;
+	free(subject);
+	return result;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct deferred *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+/* In their directories there may be further ones. */
+static int scan_all_deferred(struct scan *s, struct rl_node *at)
+{
+	int result = 0;
+
+	while (s->deferred_count) {
+		struct deferred *deferred = s->deferred;
+		size_t count = s->deferred_count;
+
+		s->deferred = NULL;
+		s->deferred_count = s->deferred_room = 0;
+		qsort(deferred, count, sizeof(*deferred), by_path);
+		for (size_t i = 0; i < count; i++) {
+			/* Something of one that came before may have replaced it. */
+			if (!result && deferred[i].link->parent)
+				result = scan_deferred(s, at, &deferred[i]);
+			free(deferred[i].path);
+		}
+		free(deferred);
+	}
+	return result;
+}
+
 static int check_state(struct scan *s, const char *path)
 {
 	struct rl_image_info info;
@@ -300,6 +380,10 @@ int rl_source_image(
 	} else {
 		s.file = rl_holding_keep(tree, fd, path);
 		result = check_state(&s, path) || scan_root(&s, at) || scan_all(&s, at) ? -1 : 0;
+		result = scan_all_deferred(&s, at) || result ? -1 : 0;
+		/* Contents are checked when they are copied; names and attributes have been read now. */
+		if (!result)
+			result = rl_holding_verify(s.file, err);
 	}
 	free(s.pending);
 	rl_map_free(&s.inodes);
@@ -307,12 +391,23 @@ int rl_source_image(
 	return result;
 }
 
+/* Two bytes alone would also be found in one of so many archives. */
+static bool is_superblock(const uint8_t *head)
+{
+	const uint8_t *s = head + SUPERBLOCK_OFFSET;
+
+	return s[56] == 0x53 && s[57] == 0xef && /* s_magic */
+	       s[24] <= 6 && !s[25] && !s[26] && !s[27] && /* s_log_block_size */
+	       s[58] < 8 && !s[59] && /* s_state */
+	       s[76] < 2 && !s[77] && !s[78] && !s[79]; /* s_rev_level */
+}
+
 bool rl_source_is_image(const char *path)
 {
-	uint8_t head[MAGIC_OFFSET + 2];
+	uint8_t head[SUPERBLOCK_OFFSET + 80];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool is = fd >= 0 && !rl_pread_all(fd, head, sizeof(head), 0) && head[MAGIC_OFFSET] == 0x53 &&
-		  head[MAGIC_OFFSET + 1] == 0xef && memcmp(head + USTAR_OFFSET, "ustar", 5) != 0;
+	bool is = fd >= 0 && !rl_pread_all(fd, head, sizeof(head), 0) && is_superblock(head) &&
+		  memcmp(head + USTAR_OFFSET, "ustar", 5) != 0;
 
 	rl_close(&fd);
 	return is;

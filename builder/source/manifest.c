@@ -12,6 +12,7 @@
 
 #define NESTING_MAX    4 /* indexes in indexes */
 #define CANDIDATES_MAX 1000
+#define JSON_MAX       ((uint64_t)8 << 20) /* bytes of JSON that are read to find an image */
 
 #define REF_NAME  "org.opencontainers.image.ref.name"
 #define FULL_NAME "io.containerd.image.name"
@@ -31,6 +32,7 @@ struct search {
 	struct candidate *candidates;
 	size_t count, room;
 	json_t *kept; /* what the candidates' texts are in */
+	uint64_t json_size; /* of all of it */
 };
 
 static int fail(const struct rl_blobs *blobs, const char *what, const char *reason)
@@ -109,6 +111,22 @@ static bool is_index(const json_t *value, const char *media_type)
 
 /* ---- the index ---- */
 
+/* A blob on the way to the image, kept with the search; an index may name as many as it likes. */
+static json_t *search_digest(struct search *s, const char *digest, uint64_t size)
+{
+	json_t *value;
+
+	if (size > JSON_MAX - s->json_size) {
+		fail(s->blobs, digest, "more than 8 MiB of indexes and manifests");
+		return NULL;
+	}
+	s->json_size += size;
+	value = parse_digest(s->blobs, digest, size);
+	if (value)
+		json_array_append_new(s->kept, value);
+	return value;
+}
+
 static const char *tag_of(const json_t *descriptor)
 {
 	const json_t *annotations = json_object_get(descriptor, "annotations");
@@ -143,10 +161,9 @@ static int add_descriptor(
 
 		if (nesting == NESTING_MAX)
 			return fail(s->blobs, c.digest, "indexes in indexes, too deep");
-		index = parse_digest(s->blobs, c.digest, c.size);
+		index = search_digest(s, c.digest, c.size);
 		if (!index)
 			return -1;
-		json_array_append_new(s->kept, index);
 		return add_index(s, index, top, tag, nesting + 1);
 	}
 	/* Where an image came from, and no image. */
@@ -229,16 +246,14 @@ static int look_up_platform(struct search *s, struct candidate *c)
 
 	if (*c->architecture)
 		return 0;
-	manifest = parse_digest(s->blobs, c->digest, c->size);
+	manifest = search_digest(s, c->digest, c->size);
 	if (!manifest)
 		return -1;
-	json_array_append_new(s->kept, manifest);
 	if (read_descriptor(s->blobs, json_object_get(manifest, "config"), &digest, &size))
 		return -1;
-	config = parse_digest(s->blobs, digest, size);
+	config = search_digest(s, digest, size);
 	if (!config)
 		return -1;
-	json_array_append_new(s->kept, config);
 	c->os = text_of(config, "os");
 	c->architecture = text_of(config, "architecture");
 	c->variant = text_of(config, "variant");

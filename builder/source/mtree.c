@@ -92,6 +92,10 @@ struct reading {
 	unsigned line; /* where the entry begins */
 	struct values set; /* by /set */
 	struct rl_node *dir; /* that names without a slash are in */
+	struct rl_node **above; /* those that were open when dir was entered: a symlink may have led to it */
+	size_t depth, room;
+	rl_mtree_file *file; /* only the files of contents= are wanted: NULL, or who gets them */
+	void *context;
 };
 
 /* ---- words ---- */
@@ -382,12 +386,18 @@ static int set_attributes(struct reading *r, const struct values *v, struct rl_i
 	return set_owner(r, v, inode);
 }
 
-/* The content of a file on the host, beside the specification. */
-static int set_contents(struct reading *r, const struct values *v, struct rl_inode *inode)
+/* A file on the host, beside the specification. The caller frees it. */
+static char *path_of_contents(const struct reading *r, const struct values *v)
 {
 	const char *slash = strrchr(r->table.path, '/');
 	size_t folder = *v->contents == '/' || !slash ? 0 : (size_t)(slash + 1 - r->table.path);
-	char *path = rl_printf("%.*s%s", (int)folder, r->table.path, v->contents);
+
+	return rl_printf("%.*s%s", (int)folder, r->table.path, v->contents);
+}
+
+static int set_contents(struct reading *r, const struct values *v, struct rl_inode *inode)
+{
+	char *path = path_of_contents(r, v);
 	struct rl_error why = RL_ERROR_NONE;
 	int result = rl_source_file(r->table.tree, inode, path, &why);
 
@@ -419,7 +429,7 @@ static int hash_content(struct reading *r, const struct rl_inode *inode, char he
 	for (uint64_t at = 0; !result && at < inode->size;) {
 		size_t n = inode->size - at < READ_SIZE ? (size_t)(inode->size - at) : READ_SIZE;
 
-		if (rl_bytes_read(&bytes, chunk, n, at))
+		if (rl_content_read(inode, &bytes, chunk, n, at))
 			result = rl_table_fail(&r->table, r->line, "its content: %s", strerror(errno));
 		else
 			rl_hash_bytes(hash, chunk, n);
@@ -537,11 +547,18 @@ static int find_place(struct reading *r, const char *name, struct rl_place *plac
 	return *problem ? rl_table_fail(&r->table, r->line, "%s: %s", problem, name) : 0;
 }
 
+static void enter_dir(struct reading *r, struct rl_node *dir)
+{
+	RL_GROW(r->above, r->depth, r->room);
+	r->above[r->depth++] = r->dir;
+	r->dir = dir;
+}
+
 static int leave_dir(struct reading *r)
 {
-	if (r->dir == r->table.scope.at || !r->dir->parent)
+	if (!r->depth)
 		return rl_table_fail(&r->table, r->line, "\"..\" above the top");
-	r->dir = r->dir->parent;
+	r->dir = r->above[--r->depth];
 	return 0;
 }
 
@@ -554,13 +571,20 @@ static int take_entry(struct reading *r, char *name, char *rest)
 
 	if (read_words(r, rest, &v) || decode(r, name))
 		return -1;
+	if (r->file) {
+		char *path = v.has & CONTENTS ? path_of_contents(r, &v) : NULL;
+		int result = path ? r->file(path, r->context) : 0;
+
+		free(path);
+		return result;
+	}
 	/* One that was written as an escape would be a part of a name. */
 	if (!whole && strchr(name, '/'))
 		return rl_table_fail(&r->table, r->line, "a slash in a name: %s", name);
 	if (find_place(r, name, &place) || take_node(r, &v, &place, &node))
 		return -1;
 	if (node && !whole && rl_is_dir(node->inode))
-		r->dir = node;
+		enter_dir(r, node);
 	return 0;
 }
 
@@ -576,7 +600,9 @@ static int take_line(struct reading *r, char *line)
 		return read_words(r, rest, &r->set);
 	if (!strcmp(name, "/unset"))
 		return unset_words(r, rest);
-	return strcmp(name, "..") ? take_entry(r, name, rest) : leave_dir(r);
+	if (strcmp(name, "..") != 0)
+		return take_entry(r, name, rest);
+	return r->file ? 0 : leave_dir(r);
 }
 
 /* One that ends with a backslash goes on in the next one. */
@@ -592,14 +618,17 @@ static bool goes_on(const char *line, size_t length)
 /* The next line, with those that it goes on in. */
 static int next_line(struct reading *r, char **line)
 {
-	size_t length, more;
+	size_t length, more, seen = 0;
 	char *next;
 
 	*line = rl_table_next(&r->table, &length);
 	r->line = r->table.line;
 	while (*line) {
-		if (strlen(*line) != length)
+		if (memchr(*line + seen, '\0', length - seen))
 			return rl_table_fail(&r->table, r->table.line, "a NUL");
+		if (rl_check_interrupted(r->table.path, "read", r->table.err))
+			return -1;
+		seen = length;
 		if (!goes_on(*line, length))
 			break;
 		next = rl_table_next(&r->table, &more);
@@ -612,21 +641,45 @@ static int next_line(struct reading *r, char **line)
 	return 0;
 }
 
+static int read_all(struct reading *r)
+{
+	char *line;
+	int result = 0;
+
+	while (!result) {
+		result = next_line(r, &line);
+		if (result || !line)
+			break;
+		result = take_line(r, line);
+	}
+	rl_table_close(&r->table);
+	free(r->above);
+	return result;
+}
+
 int rl_source_mtree(struct rl_tree *tree, struct rl_node *at, const char *path,
 	const struct rl_table_options *options, struct rl_error *err)
 {
 	struct reading r = {.dir = at};
-	int result = rl_table_open(&r.table, tree, at, path, "read mtree", options, err);
-	char *line;
 
-	while (!result) {
-		result = next_line(&r, &line);
-		if (result || !line)
-			break;
-		result = take_line(&r, line);
-		if (!result)
-			result = rl_check_interrupted(r.table.path, "read", err);
+	if (rl_table_open(&r.table, tree, at, path, "read mtree", options, err)) {
+		rl_table_close(&r.table);
+		return -1;
 	}
-	rl_table_close(&r.table);
+	return read_all(&r);
+}
+
+int rl_mtree_files(const char *path, rl_mtree_file *file, void *context, struct rl_error *err)
+{
+	const struct rl_table_options options = {.max_time = INT64_MAX};
+	struct rl_tree *tree = rl_tree_new();
+	struct reading r = {.dir = tree->root, .file = file, .context = context};
+	int result = rl_table_open(&r.table, tree, tree->root, path, "read mtree", &options, err);
+
+	if (result)
+		rl_table_close(&r.table);
+	else
+		result = read_all(&r);
+	rl_tree_free(tree);
 	return result;
 }

@@ -6,11 +6,12 @@
 #include <string.h>
 
 #define SYMLINKS_MAX 40
+#define STEPS_MAX    8192 /* more than two paths of the longest kind have */
 
 struct walk {
 	const struct rl_place_scope *scope;
 	bool make;
-	int links; /* that were followed */
+	int links, steps; /* that were followed, and made */
 	const char *problem;
 	bool absent; /* the problem is that something is not there */
 };
@@ -23,6 +24,10 @@ static struct rl_node *step(struct walk *w, struct rl_node *dir, const char *nam
 	struct rl_node *child;
 	struct rl_error err = RL_ERROR_NONE;
 
+	if (++w->steps > STEPS_MAX) {
+		w->problem = "too many symlinks on the way";
+		return NULL;
+	}
 	if (size == 1 && name[0] == '.')
 		return dir;
 	/* Only a symlink's target may have it: from the root it leads to the root. */
@@ -112,6 +117,18 @@ const char *rl_place_find(
 		return "a name with \"..\"";
 	walk_to(&w, path, place);
 	place->absent = w.absent;
+	return w.problem;
+}
+
+const char *rl_place_make_dirs(const struct rl_place_scope *scope, const char *path, struct rl_node **dir)
+{
+	struct walk w = {.scope = scope, .make = true};
+
+	*dir = NULL;
+	if (has_dots(path))
+		return "a name with \"..\"";
+	/* As the target of a symlink would lead there. */
+	*dir = follow(&w, scope->at, path);
 	return w.problem;
 }
 

@@ -27,6 +27,9 @@ struct rl_place {
 const char *rl_place_find(
 	const struct rl_place_scope *scope, const char *path, bool make, struct rl_place *place);
 
+/* The directory at a path, which may be absolute; it is made if it is not there. NULL, or what is in the way. */
+const char *rl_place_make_dirs(const struct rl_place_scope *scope, const char *path, struct rl_node **dir);
+
 /* The node at a path, its last component followed too; NULL: there is none. */
 struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path);
 

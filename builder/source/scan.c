@@ -543,6 +543,7 @@ static int scan_itself(
 
 	at->inode->mode = S_IFDIR | (st->st_mode & 07777);
 	at->inode->xattrs = NULL;
+	at->inode->uid = at->inode->gid = 0;
 	rl_tree_touch(scan->tree, at);
 	set_attributes(scan, at->inode, st);
 	if (w.fd < 0)

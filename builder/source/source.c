@@ -10,6 +10,7 @@
 #include "ext/plan.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -140,4 +141,21 @@ char *rl_source_host_path(const char *word)
 	default:
 		return rl_strdup(rest);
 	}
+}
+
+bool rl_source_is_stdin(const char *word)
+{
+	char *path = rl_source_host_path(word);
+	bool is = !strcmp(path, "-");
+
+	free(path);
+	return is;
+}
+
+int rl_source_files(
+	const char *word, int (*file)(const char *path, void *context), void *context, struct rl_error *err)
+{
+	const char *rest;
+
+	return kind_of(word, &rest) == MTREE ? rl_mtree_files(rest, file, context, err) : 0;
 }

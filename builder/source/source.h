@@ -34,4 +34,11 @@ bool rl_source_is_container(const char *word);
 /* The path of the folder or file on the host that a word names; the caller frees it. */
 char *rl_source_host_path(const char *word);
 
+/* Whether it is read from standard input. */
+bool rl_source_is_stdin(const char *word);
+
+/* Calls file for each further file on the host that the source names. A result that is not 0 ends it. */
+int rl_source_files(
+	const char *word, int (*file)(const char *path, void *context), void *context, struct rl_error *err);
+
 #endif

@@ -50,10 +50,6 @@ int rl_table_fail(struct rl_table *table, unsigned line, const char *format, ...
 /* A number, "-1" (RL_KEEP_ID), or a name in the image's own passwd or group. */
 int rl_table_owner(struct rl_table *table, unsigned line, bool group, const char *text, uint32_t *id);
 
-/* Linux's limits for device numbers. */
-#define RL_MAJOR_MAX 0xfffu
-#define RL_MINOR_MAX 0xfffffu
-
 /*
  * A name of that mode, in place of what is there, unless that is a directory and the name is to be one. The
  * inode is as new: it belongs to 0:0 and has options->mtime.

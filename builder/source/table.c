@@ -145,7 +145,7 @@ static int load_accounts(struct rl_table *table, const char *path, struct rl_acc
 	if (rl_content_open(node->inode, &bytes, table->err))
 		return -1;
 	accounts->text = rl_calloc(1, size + 1);
-	if (rl_bytes_read(&bytes, accounts->text, size, 0))
+	if (rl_content_read(node->inode, &bytes, accounts->text, size, 0))
 		result = rl_fail_errno(table->err, path, "read", errno);
 	rl_content_close(&bytes);
 	/* A NUL ends a line for us, as it would for whoever reads the file in the guest. */

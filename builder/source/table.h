@@ -45,4 +45,8 @@ int rl_source_devtable(struct rl_tree *tree, struct rl_node *at, const char *pat
 int rl_source_mtree(struct rl_tree *tree, struct rl_node *at, const char *path,
 	const struct rl_table_options *options, struct rl_error *err);
 
+/* Calls file for each contents= of a specification, without reading any of them. A result that is not 0 ends it. */
+typedef int rl_mtree_file(const char *path, void *context);
+int rl_mtree_files(const char *path, rl_mtree_file *file, void *context, struct rl_error *err);
+
 #endif

@@ -6,18 +6,63 @@
 #include <string.h>
 #include <unistd.h>
 
+#define XATTRS_MAX      1024 /* of one inode */
+#define VALUE_BYTES_MAX ((uint64_t)64 << 20)
+#define ENTRY_BYTES_MAX 1024 /* and so much for each name */
+
+/* Values with the same hash. */
+struct value {
+	struct value *next;
+	size_t size;
+	uint8_t bytes[];
+};
+
+/* Many files have the same one: it is kept once. NULL: there is no room for it. */
+static const uint8_t *keep_value(struct rl_tree *tree, const void *bytes, size_t size)
+{
+	struct value **first =
+		(struct value **)rl_map_at(&tree->values, rl_tree_hash(tree, bytes, size), size);
+	struct value *value;
+
+	for (value = *first; value; value = value->next)
+		if (value->size == size && !memcmp(value->bytes, bytes, size))
+			return value->bytes;
+	/* The map has a place for it now, which must not stay empty. */
+	value = rl_arena_alloc(&tree->arena, sizeof(*value) + size);
+	value->next = *first;
+	value->size = size;
+	if (size)
+		memcpy(value->bytes, bytes, size);
+	*first = value;
+	tree->value_bytes += size;
+	return tree->value_bytes > VALUE_BYTES_MAX + tree->entry_count * ENTRY_BYTES_MAX ? NULL
+											 : value->bytes;
+}
+
 int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,
 	size_t size, struct rl_error *err)
 {
 	struct rl_xattr **at = &inode->xattrs, *xattr;
+	const uint8_t *kept;
+	size_t count = 0;
 	int order = 1;
 
 	if (!*name || strlen(name) > RL_NAME_MAX + 32)
 		return rl_fail(err, name, "set xattr", "its name is empty or too long");
 	if (size > 65536)
 		return rl_fail(err, name, "set xattr", "its value is larger than 64 KiB");
-	while (*at && (order = strcmp((*at)->name, name)) < 0)
+	while (*at && (order = strcmp((*at)->name, name)) < 0) {
 		at = &(*at)->next;
+		count++;
+	}
+	for (const struct rl_xattr *rest = *at; rest && count < XATTRS_MAX; rest = rest->next)
+		count++;
+	if (count == XATTRS_MAX)
+		return rl_fail(err, name, "set xattr", "more than %d attributes", XATTRS_MAX);
+	kept = keep_value(tree, value, size);
+	if (!kept)
+		return rl_fail(
+			err, name, "set xattr", "too many attributes: their values do not fit into memory");
 	if (*at && order == 0) {
 		xattr = *at;
 	} else {
@@ -26,7 +71,7 @@ int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *
 		xattr->next = *at;
 		*at = xattr;
 	}
-	xattr->value = (const uint8_t *)rl_arena_string(&tree->arena, value, size);
+	xattr->value = kept;
 	xattr->size = (uint32_t)size;
 	return 0;
 }
@@ -136,6 +181,27 @@ int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t 
 		to += n;
 		offset += n;
 		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int rl_content_read(
+	const struct rl_inode *inode, const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset)
+{
+	const struct rl_data_map *map = inode->map;
+	uint64_t end = offset + size;
+
+	if (!map)
+		return rl_bytes_read(bytes, at, size, offset);
+	memset(at, 0, size);
+	for (size_t i = 0; i < map->count; i++) {
+		const struct rl_data_range *range = &map->ranges[i];
+		uint64_t from = range->offset > offset ? range->offset : offset;
+		uint64_t to = range->offset + range->length < end ? range->offset + range->length : end;
+
+		if (from < to &&
+			rl_bytes_read(bytes, (uint8_t *)at + (from - offset), (size_t)(to - from), from))
+			return -1;
 	}
 	return 0;
 }

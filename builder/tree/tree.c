@@ -56,6 +56,7 @@ void rl_tree_free(struct rl_tree *tree)
 	rl_tree_walk(tree->root, free_slots, NULL);
 	for (struct rl_keeper *k = tree->keepers; k; k = k->next)
 		k->release(k->object);
+	rl_map_free(&tree->values);
 	rl_arena_free(&tree->arena);
 	free(tree);
 }
@@ -128,7 +129,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 }
 
 /* Never 0, which marks a free slot. */
-static uint32_t hash_name(const struct rl_tree *tree, const char *name, size_t size)
+uint32_t rl_tree_hash(const struct rl_tree *tree, const char *name, size_t size)
 {
 	uint64_t h = tree->hash_key[0] ^ size, word;
 	uint32_t folded;
@@ -176,7 +177,7 @@ struct rl_node *rl_tree_child(
 		return NULL;
 	}
 	hashes = slot_hashes(dir);
-	hash = hash_name(tree, name, size);
+	hash = rl_tree_hash(tree, name, size);
 	for (uint32_t i = hash & (dir->slot_count - 1); hashes[i]; i = (i + 1) & (dir->slot_count - 1))
 		if (hashes[i] == hash && same_name(dir->slots[i], name, size))
 			return dir->slots[i];
@@ -195,7 +196,7 @@ static void fill_slot(struct rl_dir *dir, struct rl_node *node, uint32_t hash)
 
 static void add_to_table(const struct rl_tree *tree, struct rl_dir *dir, struct rl_node *node)
 {
-	fill_slot(dir, node, hash_name(tree, node->name, strlen(node->name)));
+	fill_slot(dir, node, rl_tree_hash(tree, node->name, strlen(node->name)));
 }
 
 static void allocate_slots(struct rl_dir *dir, uint32_t count)
@@ -331,8 +332,14 @@ static void renew_dir(struct rl_inode *inode, uint32_t mode)
 }
 
 /* The inode of a name that stands already becomes another one. */
-static int replace(struct rl_tree *tree, struct rl_node *node, struct rl_inode *inode, struct rl_node **out)
+static int replace(struct rl_tree *tree, struct rl_node *node, struct rl_inode *inode, struct rl_node **out,
+	struct rl_error *err)
 {
+	/* The old one's memory is not given back before the tree's. */
+	if (tree->entry_count == tree->entries_max)
+		return fail_name(node->parent ? node->parent : node, node->name, strlen(node->name),
+			"too many entries: --max-entries allows more", err);
+	tree->entry_count++;
 	take_inode(node);
 	give_inode(node, inode);
 	rl_tree_touch(tree, node);
@@ -355,7 +362,7 @@ int rl_tree_put(struct rl_tree *tree, struct rl_node *parent, const char *name, 
 	}
 	if (check_place(tree, parent, name, size, mode, err))
 		return -1;
-	return replace(tree, old, new_inode(tree, mode), node);
+	return replace(tree, old, new_inode(tree, mode), node, err);
 }
 
 int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name, size_t size,
@@ -368,14 +375,17 @@ int rl_tree_link(struct rl_tree *tree, struct rl_node *parent, const char *name,
 	if (!old)
 		return insert(tree, parent, name, size, inode, node, err);
 	*node = old;
-	return old->inode == inode ? 0 : replace(tree, old, inode, node);
+	if (old->inode != inode)
+		return replace(tree, old, inode, node, err);
+	rl_tree_touch(tree, old);
+	return 0;
 }
 
 /* Empties a slot; the ones behind it that belong further ahead move up. */
 static void clear_slot(const struct rl_tree *tree, struct rl_dir *dir, const struct rl_node *node)
 {
 	uint32_t mask = dir->slot_count - 1, *hashes = slot_hashes(dir);
-	uint32_t gap = hash_name(tree, node->name, strlen(node->name)) & mask;
+	uint32_t gap = rl_tree_hash(tree, node->name, strlen(node->name)) & mask;
 
 	while (dir->slots[gap] != node)
 		gap = (gap + 1) & mask;

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/map.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +22,8 @@
 
 #define RL_NAME_MAX    255 /* bytes of one name, as ext4 has it (EXT2_NAME_LEN) */
 #define RL_DEPTH_MAX   2048 /* directories below each other, unless the tree's depth_max says otherwise */
+#define RL_MAJOR_MAX   0xfffu /* Linux's limits for device numbers */
+#define RL_MINOR_MAX   0xfffffu
 #define RL_ENTRIES_MAX ((uint64_t)1 << 24) /* names, unless its entries_max does */
 
 struct rl_inode;
@@ -120,9 +123,11 @@ struct rl_tree {
 	struct rl_node *root;
 	uint64_t hash_key[2]; /* so that nobody can choose names that collide */
 	struct rl_origin *origin; /* of new names */
-	uint64_t entry_count; /* names that were ever added */
+	uint64_t entry_count; /* names that were ever added, or replaced */
 	uint64_t entries_max; /* how many may be; whoever makes the tree may change it, and depth_max */
 	uint32_t depth_max;
+	struct rl_map values; /* of attributes, each once */
+	uint64_t value_bytes; /* of all of them */
 	struct rl_keeper *keepers;
 };
 
@@ -138,6 +143,9 @@ void rl_tree_begin(struct rl_tree *tree, const char *source);
 bool rl_node_is_new(const struct rl_tree *tree, const struct rl_node *node);
 /* Notes that the current source gave a name that was there already new attributes. */
 void rl_tree_touch(struct rl_tree *tree, struct rl_node *node);
+
+/* A number made of bytes with the tree's own key; never 0. */
+uint32_t rl_tree_hash(const struct rl_tree *tree, const char *bytes, size_t size);
 
 /* "": fine; else why the name cannot stand in a directory. */
 const char *rl_name_problem(const char *name, size_t size);
@@ -175,7 +183,10 @@ int rl_tree_make_dirs(
 int rl_tree_put_path(struct rl_tree *tree, const char *path, uint32_t mode, int64_t mtime,
 	struct rl_node **node, struct rl_error *err);
 
-/* Replaces or adds; name and value are copied. */
+/*
+ * Replaces or adds; name and value are copied. The values of all attributes, those that are alike counted
+ * once, may take 64 MiB and 1 KiB for each name in the tree.
+ */
 int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *name, const void *value,
 	size_t size, struct rl_error *err);
 
@@ -199,7 +210,13 @@ int rl_tree_walk(struct rl_node *from, int (*visit)(struct rl_node *node, void *
 /* A regular file's bytes if they are in memory, else NULL. */
 const void *rl_content_memory(const struct rl_inode *inode);
 
-/* Reads size bytes of an open content from an offset on. -1 and errno; ENODATA: it ends before. */
+/*
+ * Reads a part of an open regular file, which must not go beyond its size; holes are zeros. -1 and errno;
+ * ENODATA: the content ends before.
+ */
+int rl_content_read(
+	const struct rl_inode *inode, const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset);
+/* The same of bytes that are known to be data: nothing is told of the holes of the inode's map here. */
 int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset);
 /*
  * Where in fd the content's byte at an offset is. *length: how many bytes are wanted, then how many of them

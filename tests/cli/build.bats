@@ -196,3 +196,37 @@ END
     failed 1 'recipes/images/root.tar: read source: No such file or directory'
     [ "$(rootlet cat out/box/root.ext2:/srv/file)" = longer ]
 }
+
+@test "accounts that a source brings are read right: inline, behind a symlink; a loop is an error" {
+    mkdir -p in/usr/etc in/etc
+    printf 'root:x:0:0::/root:/bin/sh\nbob:x:1500:1500::/home/bob:/bin/sh\n' >in/usr/etc/passwd
+    ln -s ../usr/etc/passwd in/etc/passwd
+    rootlet pack -o in.ext4 --features inline_data in
+    printf 'summary = "s"\nsources = { "in.ext4" }\nuser "me" { uid = 1600 }\n' >x.conf
+    rootlet build -q -o out x.conf
+    rootlet ls -l out/root.ext4:/etc | grep -q 'passwd -> ../usr/etc/passwd'
+    [ "$(rootlet cat out/root.ext4:/usr/etc/passwd)" = "$(cat in/usr/etc/passwd
+        echo me:x:1600:1600::/home/me:/bin/sh)" ]
+    ln -sf passwd in/etc/passwd
+    rootlet pack -o in.ext4 in
+    run -1 --separate-stderr rootlet build -q -o out x.conf
+    failed 1 "/etc/passwd: change: it is a symlink that leads to nothing"
+}
+
+@test "many lines of the same account cost no more than others" {
+    mkdir -p in/etc
+    (yes x:x:1:1::/: | head -n 30000; yes root:x:0:0::/: | head -n 30000) >in/etc/passwd
+    printf 'summary = "s"\nsources = { "in" }\nuser "root" { }\n' >x.conf
+    timeout 20 "$ROOTLET" build -q -o out x.conf
+    [ "$(rootlet cat out/root.ext4:/etc/passwd | grep -c ^root)" = 1 ]
+}
+
+@test "a file that an mtree source names counts for whether a disk is up to date" {
+    echo one >c.txt
+    printf 'f type=file contents=c.txt\n' >spec
+    printf 'summary = "s"\nsources = { "mtree:spec" }\n' >x.conf
+    rootlet build -q -o out x.conf
+    echo two >c.txt
+    rootlet build -q -o out x.conf
+    [ "$(rootlet cat out/root.ext4:/f)" = two ]
+}

@@ -216,7 +216,7 @@ tty1::askfirst:/sbin/getty 38400 tty1" ]
     build <<<$'skeletons = { "old" }'
     [ "$(text /etc/inittab)" = '::sysinit:/etc/rc' ]
     run --separate-stderr build <<<$'path "/etc/inittab" { target = "x" }\nservice "log" { command = "b" }'
-    failed 1 "/etc/inittab: add services: it is not a regular file"
+    failed 1 "/etc/inittab: change: it is a symlink that leads to nothing"
 }
 
 @test "accounts without any that are there" {

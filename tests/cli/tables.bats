@@ -109,3 +109,14 @@ END
     failed 1 "host/spec:5: read mtree: its size is 7, and its content has 6 bytes"
     [ ! -e b.ext4 ]
 }
+
+@test "an mtree specification that closes all its directories, and one that goes through a symlink and back" {
+    mkdir -p root/usr/lib
+    ln -s usr/lib root/lib
+    printf '. type=dir\n  lib type=dir\n    x type=file\n  ..\n  etc type=dir\n    motd type=file\n  ..\n..\n' >spec
+    rootlet pack -o a.ext4 root mtree:spec
+    rootlet ls -l a.ext4:/etc/motd a.ext4:/usr/lib/x
+    printf '..\n' >>spec
+    run -1 --separate-stderr rootlet pack -o b.ext4 root mtree:spec
+    failed 1 'spec:9: read mtree: ".." above the top'
+}
