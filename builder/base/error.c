@@ -26,8 +26,33 @@ int rl_fail_errno(struct rl_error *err, const char *subject, const char *action,
 	return rl_fail(err, subject, action, "%s", strerror(number));
 }
 
+int rl_error_add(struct rl_error *err, const char *subject, const char *action, const char *reason)
+{
+	while (err && err->reason) {
+		if (!err->more)
+			err->more = rl_calloc(1, sizeof(*err->more));
+		err = err->more;
+	}
+	return rl_fail(err, subject, action, "%s", reason);
+}
+
+size_t rl_error_count(const struct rl_error *err)
+{
+	size_t count = 0;
+
+	for (; err && err->reason; err = err->more)
+		count++;
+	return count;
+}
+
 void rl_error_clear(struct rl_error *err)
 {
+	for (struct rl_error *more = err->more, *next; more; more = next) {
+		next = more->more;
+		more->more = NULL;
+		rl_error_clear(more);
+		free(more);
+	}
 	free(err->subject);
 	free(err->action);
 	free(err->reason);

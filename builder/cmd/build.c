@@ -104,7 +104,7 @@ static int run(struct rl_cmd *cmd)
 	if (result)
 		return rl_cmd_failed(cmd);
 	rl_recipe_roots_find(&roots);
-	result = rl_image_recipe_load(&roots, name, &recipe, &cmd->err);
+	result = rl_image_recipe_load(&roots, name, NULL, &recipe, &cmd->err);
 	if (!result) {
 		progress.name = recipe.name;
 		if (!machine.folder)

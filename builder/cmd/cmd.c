@@ -178,17 +178,20 @@ int rl_cmd_next(struct rl_cmd *cmd)
 
 int rl_cmd_failed(struct rl_cmd *cmd)
 {
-	char *text = rl_error_text(&cmd->err);
 	bool usage = cmd->err.usage;
 
 	rl_progress_clear();
 	/* Data that was asked for comes before the line that says what is missing. */
 	fflush(stdout);
-	fprintf(stderr, "rootlet: %s\n", text);
+	for (const struct rl_error *err = &cmd->err; err; err = err->more) {
+		char *text = rl_error_text(err);
+
+		fprintf(stderr, "rootlet: %s\n", text);
+		free(text);
+	}
 	if (usage)
 		fprintf(stderr, "usage: rootlet %s %s\n       (rootlet %s --help says more)\n",
 			cmd->verb->name, cmd->verb->usage, cmd->verb->name);
-	free(text);
 	rl_error_clear(&cmd->err);
 	return usage ? RL_EXIT_USAGE : RL_EXIT_FAILED;
 }

@@ -43,7 +43,7 @@ static int list(struct rl_cmd *cmd, const struct rl_recipe_roots *roots, bool im
 	for (size_t i = 0; i < names.count; i++) {
 		struct rl_image_recipe image = {.name = NULL};
 		struct rl_package_recipe package = {.name = NULL};
-		int result = images ? rl_image_recipe_load(roots, names.items[i], &image, &cmd->err)
+		int result = images ? rl_image_recipe_load(roots, names.items[i], NULL, &image, &cmd->err)
 				    : rl_package_recipe_load(roots, names.items[i], &package, &cmd->err);
 
 		if (result)

@@ -100,7 +100,7 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 	int result;
 
 	rl_recipe_roots_find(&roots);
-	result = rl_image_recipe_load(&roots, m->target, &m->recipe, &cmd->err);
+	result = rl_image_recipe_load(&roots, m->target, NULL, &m->recipe, &cmd->err);
 	rl_recipe_roots_free(&roots);
 	if (result)
 		return -1;

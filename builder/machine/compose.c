@@ -147,7 +147,7 @@ static int put_rules(struct rl_tree *tree, const struct rl_image_recipe *recipe,
 
 		if (rule->used)
 			continue;
-		place = rl_printf("%s:%u", recipe->file, rule->line);
+		place = rl_printf("%s:%u", rule->file, rule->line);
 		rl_fail(err, place, "apply rule", "'%s' %s", rule->glob, rl_rule_unused(rule));
 		free(place);
 		return -1;
@@ -248,7 +248,7 @@ int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, 
 			return -1;
 	if (put_skeletons(tree, skeletons, skeleton_count, time, err))
 		return -1;
-	rl_tree_begin(tree, recipe->file);
+	rl_tree_begin(tree, rl_image_recipe_file(recipe));
 	if (put_mount_points(tree, recipe, time, err) || put_hostname(tree, recipe, time, err) ||
 		put_fstab(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
 		return -1;

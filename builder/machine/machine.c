@@ -61,7 +61,7 @@ static int hash_root(struct build *b, struct rl_hash *hash, bool *known)
 	if (rl_hash_file("/proc/self/exe", hex, b->err))
 		return -1;
 	rl_hash_string(hash, "program", hex);
-	if (rl_hash_file(b->recipe->file, hex, b->err))
+	if (rl_hash_file(rl_image_recipe_file(b->recipe), hex, b->err))
 		return -1;
 	rl_hash_string(hash, "recipe", hex);
 	for (size_t i = 0; i < b->recipe->path_count; i++) {
@@ -202,7 +202,7 @@ static int build_disk(struct build *b, const struct rl_disk_recipe *disk, rl_dis
 	struct rl_skeleton *skeletons = NULL;
 	enum rl_disk_state state = RL_DISK_KEPT;
 	uint64_t size = 0;
-	int result = rl_skeletons_load(b->roots, b->recipe->file, names, &skeletons, b->err);
+	int result = rl_skeletons_load(b->roots, rl_image_recipe_file(b->recipe), names, &skeletons, b->err);
 
 	if (!result)
 		result = make_disk(b, disk, skeletons, path, &state, &size);

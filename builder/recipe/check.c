@@ -61,6 +61,30 @@ const char *rl_check_name(const char *text)
 	return "is not a good name: a-z, 0-9, +, ., _ and -, at most 64, the first a letter or a digit";
 }
 
+const char *rl_check_package(const char *text)
+{
+	const char *part, *problem;
+	char *name = rl_package_word(text, &part);
+
+	problem = rl_check_name(name);
+	if (!problem && strchr(text, ':'))
+		problem = rl_check_option(part);
+	free(name);
+	return problem;
+}
+
+const char *rl_check_option(const char *text)
+{
+	if (made_of(text, LOWER, LOWER DIGITS "-", NAME_MAX_BYTES))
+		return NULL;
+	return "is not a good name: a-z, 0-9 and -, at most 64, the first a letter";
+}
+
+const char *rl_check_glob(const char *text)
+{
+	return *text ? rl_check_any(text) : "is empty";
+}
+
 const char *rl_check_version(const char *text)
 {
 	if (made_of(text, LOWER UPPER DIGITS, LOWER UPPER DIGITS "+._~-", NAME_MAX_BYTES))
@@ -182,6 +206,15 @@ const char *rl_check_password(const char *text)
 	return strchr(text, ' ') ? "has a blank in it" : rl_check_field(text);
 }
 
+/* A line of authorized_keys: there may be options in front of the type. */
+const char *rl_check_ssh_key(const char *text)
+{
+	if (strncmp(text, "ssh-", 4) && !strstr(text, " ssh-") && !strstr(text, "ecdsa-sha2-") &&
+		!strstr(text, "sk-"))
+		return "is no public key: a line of a .pub file, \"ssh-ed25519 AAAA... name\"";
+	return strchr(text, ' ') ? rl_check_any(text) : "has a type and no key";
+}
+
 /* ---- reading keys ---- */
 
 static int check_value(
@@ -210,13 +243,15 @@ int rl_read_text(const struct rl_section *section, const char *key, rl_check *ch
 int rl_read_list(const struct rl_section *section, const char *key, rl_check *check, struct rl_list *result)
 {
 	const struct rl_value *value;
+	int status = 0;
 
 	for (size_t i = 0; (value = rl_section_list_value(section, key, i)); i++) {
 		if (check_value(section, key, value, check))
-			return -1;
-		rl_list_add(result, value->text);
+			status = -1;
+		else
+			rl_list_add(result, value->text);
 	}
-	return 0;
+	return status;
 }
 
 int rl_read_name_list(

@@ -11,6 +11,7 @@
 
 #define RECIPE_SIZE_MAX ((size_t)1 << 20)
 #define REASON_SIZE_MAX 400 /* bytes of a message */
+#define MISTAKES_MAX    100 /* in one recipe: enough to work on */
 
 /* libconfuse has one lexer for the whole process. */
 static pthread_mutex_t lexer = PTHREAD_MUTEX_INITIALIZER;
@@ -20,13 +21,17 @@ void rl_recipe_fail(struct rl_error *err, const char *file, unsigned line, const
 	char *subject = rl_printf("%s:%u", file, line);
 	char *reason = rl_vprintf(format, ap);
 	size_t size = strlen(reason);
+	char *cut;
 
 	/* A value may be as long as the recipe: the message keeps how it begins and what is wrong with it. */
-	if (size > REASON_SIZE_MAX)
-		rl_fail(err, subject, "read recipe", "%.*s...%s", REASON_SIZE_MAX / 2, reason,
-			reason + size - REASON_SIZE_MAX / 2);
-	else
-		rl_fail(err, subject, "read recipe", "%s", reason);
+	if (size > REASON_SIZE_MAX) {
+		cut = rl_printf(
+			"%.*s...%s", REASON_SIZE_MAX / 2, reason, reason + size - REASON_SIZE_MAX / 2);
+		free(reason);
+		reason = cut;
+	}
+	if (rl_error_count(err) < MISTAKES_MAX)
+		rl_error_add(err, subject, "read recipe", reason);
 	free(subject);
 	free(reason);
 }
@@ -102,7 +107,9 @@ static int parse(struct rl_document *document, const char *text, cfg_opt_t *keys
 	pthread_mutex_unlock(&lexer);
 	if (status == CFG_SUCCESS)
 		return 0;
-	return rl_document_fail(document, (unsigned)document->top->line, "a mistake in the syntax");
+	return rl_failed(document->err)
+		       ? -1
+		       : rl_document_fail(document, (unsigned)document->top->line, "a mistake in the syntax");
 }
 
 int rl_document_open(struct rl_document *document, const char *file, cfg_opt_t *keys, struct rl_error *err)
@@ -125,7 +132,7 @@ int rl_document_open(struct rl_document *document, const char *file, cfg_opt_t *
 	}
 	/* libconfuse reads no empty text. */
 	rl_buf_char(&text, '\n');
-	if (rl_scan_recipe(&text, file, &document->scan, err))
+	if (rl_scan_recipe(&text, file, keys, &document->scan, err))
 		goto out;
 	rl_buf_char(&text, '\0');
 	result = parse(document, text.data, keys);
@@ -134,12 +141,15 @@ out:
 	return result;
 }
 
-void rl_document_close(struct rl_document *document)
+int rl_document_close(struct rl_document *document)
 {
+	int result = document->scan.mistaken ? -1 : 0;
+
 	if (document->top)
 		cfg_free(document->top);
 	document->top = NULL;
 	rl_scan_free(&document->scan);
+	return result;
 }
 
 struct rl_section rl_section_top(struct rl_document *document)

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/mem.h"
 #include "recipe/recipe.h"
 
 #include <confuse.h>
@@ -15,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* ---- scan.c ---- */
 
@@ -29,6 +31,7 @@ struct rl_section_start {
 struct rl_scan {
 	struct rl_section_start *sections; /* in the order of the text */
 	size_t count, room;
+	bool mistaken; /* there were unknown keys: they have been told, and are gone from the text */
 };
 
 /*
@@ -36,7 +39,8 @@ struct rl_scan {
  * read by libconfuse to the letter: no byte is dropped, nothing is taken from the environment, lines
  * are counted right, and its lexer, which is global, is left in its first state.
  */
-int rl_scan_recipe(struct rl_buf *text, const char *file, struct rl_scan *scan, struct rl_error *err);
+int rl_scan_recipe(struct rl_buf *text, const char *file, const cfg_opt_t *keys, struct rl_scan *scan,
+	struct rl_error *err);
 void rl_scan_free(struct rl_scan *scan);
 
 /* ---- document.c ---- */
@@ -51,7 +55,7 @@ struct rl_document {
 	const char *file;
 	cfg_t *top;
 	struct rl_scan scan;
-	struct rl_error *err;
+	struct rl_error *err; /* gets all mistakes */
 };
 
 /* Every table of keys starts with RL_KEYS_OF(document) and ends with CFG_END(). */
@@ -64,11 +68,21 @@ struct rl_document {
 #define RL_NAMED(key, of)   CFG_SEC(key, of, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES)
 #define RL_UNNAMED(key, of) CFG_SEC(key, of, CFGF_MULTI)
 
+/* One more, empty. */
+#define RL_ADD(items, count)                                                                                 \
+	do {                                                                                                 \
+		(items) = rl_realloc_array((items), (count) + 1, sizeof(*(items)));                          \
+		memset(&(items)[(count)++], 0, sizeof(*(items)));                                            \
+	} while (0)
+
 int rl_document_value(cfg_t *section, cfg_opt_t *option, const char *text, void *result);
 
-/* Reads and parses a recipe; *document is to be closed also after a failure. */
+/*
+ * Reads and parses a recipe; *document is to be closed also after a failure. Mistakes that leave the
+ * rest readable do not stop it: rl_document_close() returns -1 if there were any.
+ */
 int rl_document_open(struct rl_document *document, const char *file, cfg_opt_t *keys, struct rl_error *err);
-void rl_document_close(struct rl_document *document);
+int rl_document_close(struct rl_document *document);
 
 /* Both fail with FILE:LINE as the subject. */
 void rl_recipe_fail(struct rl_error *err, const char *file, unsigned line, const char *format, va_list ap)
@@ -104,6 +118,9 @@ typedef const char *rl_check(const char *text);
 rl_check rl_check_any; /* any text, but no control characters */
 rl_check rl_check_word; /* no blanks or control characters, not empty */
 rl_check rl_check_name; /* of a recipe, a disk, a skeleton: safe as a file name */
+rl_check rl_check_package; /* NAME or NAME:PART */
+rl_check rl_check_option;
+rl_check rl_check_glob;
 rl_check rl_check_version;
 rl_check rl_check_file_name; /* one component, safe */
 rl_check rl_check_file_path; /* relative, below the recipe's folder */
@@ -117,10 +134,12 @@ rl_check rl_check_label;
 rl_check rl_check_sha256;
 rl_check rl_check_url;
 rl_check rl_check_password;
+rl_check rl_check_ssh_key;
 
 /*
  * These read one key and set *result; a key that is not given leaves it alone. Texts replace what
- * *result pointed to, which must be from malloc.
+ * *result pointed to, which must be from malloc. After a mistake the next key can be read all the same:
+ * readers join their results with |, so that all mistakes are told.
  */
 int rl_read_text(const struct rl_section *section, const char *key, rl_check *check, char **result);
 int rl_read_list(const struct rl_section *section, const char *key, rl_check *check, struct rl_list *result);
@@ -150,16 +169,47 @@ int rl_check_beside(const struct rl_document *document, unsigned line, const cha
 int rl_find_recipe(const struct rl_recipe_roots *roots, const char *name, const char *before,
 	const char *after, char **file, struct rl_error *err);
 
+/* ---- image.c ---- */
+
+/* The list "sources"; relative paths are beside the recipe. */
+int rl_read_image_sources(const struct rl_section *section, struct rl_list *sources);
+
 /* ---- section.c ---- */
 
-/* Each reads all sections of its kind. */
+/*
+ * Each reads all sections of its kind. What the recipe has already, from one that it includes, is
+ * changed where the name is the same.
+ */
 int rl_read_paths(struct rl_document *document, struct rl_image_recipe *recipe);
 int rl_read_users(struct rl_document *document, struct rl_image_recipe *recipe);
 int rl_read_groups(struct rl_document *document, struct rl_image_recipe *recipe);
+/* Gives ids to the users that have none; when everything is read. */
+void rl_choose_ids(struct rl_image_recipe *recipe);
 
 /* ---- rule.c: the same ---- */
 
 int rl_read_rules(struct rl_document *document, struct rl_image_recipe *recipe);
 int rl_read_services(struct rl_document *document, struct rl_image_recipe *recipe);
+
+/* ---- disk.c: the same ---- */
+
+int rl_read_fstab(struct rl_document *document, struct rl_image_recipe *recipe);
+int rl_read_disks(struct rl_document *document, struct rl_image_recipe *recipe);
+/* A recipe without a disk section has a root all the same. */
+void rl_default_disk(struct rl_image_recipe *recipe);
+
+/* ---- settings.c ---- */
+
+/* Reads the section network, and the list options. */
+int rl_read_network(struct rl_document *document, struct rl_image_recipe *recipe);
+int rl_read_settings(struct rl_document *document, struct rl_image_recipe *recipe);
+
+/* What the user sets, "NAME=VALUE"; after all is read, that a recipe has each of them. */
+int rl_set_variables(struct rl_image_recipe *recipe, const struct rl_list *set, struct rl_error *err);
+int rl_check_variables(const struct rl_image_recipe *recipe, struct rl_error *err);
+/* Adds those of a document that are not known yet. */
+int rl_read_variables(struct rl_document *document, struct rl_image_recipe *recipe);
+/* Puts them in where the document's values have {NAME}. */
+void rl_expand_variables(struct rl_document *document, const struct rl_image_recipe *recipe);
 
 #endif

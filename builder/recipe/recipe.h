@@ -50,18 +50,42 @@ struct rl_source_recipe {
 	char *debian_binary; /* a Debian binary package to take the .deb of, or "" */
 };
 
+/* A choice that a build has: OPTION_NAME in its environment. */
+struct rl_package_option {
+	unsigned line;
+	char *name; /* a-z, 0-9 and - */
+	char *value; /* the default */
+	struct rl_list values; /* what it may be; empty: anything */
+	char *summary;
+};
+
+/* Files of a product that an image has only if it names them: "zlib:dev". */
+struct rl_package_part {
+	char *name;
+	struct rl_list paths; /* globs, as rl_glob_match_path() takes them */
+};
+
 struct rl_package_recipe {
 	char *name;
 	char *folder; /* recipes/packages/NAME: build.sh and the files are here */
 	char *file; /* recipe.conf's path, for messages */
 	char *summary, *version, *license, *homepage;
-	struct rl_list needs; /* packages in /deps while it is built */
-	struct rl_list files; /* in folder: they count for the result, as recipe.conf and build.sh do */
+	struct rl_list needs; /* NAME or NAME:PART: in images with this package too */
+	struct rl_list build_needs; /* packages that are in /deps while it is built, as those above are */
+	struct rl_list files; /* in folder: they count for the result, as build.sh does */
+	struct rl_list patches; /* likewise; for PATCHES in the build's environment */
 	struct rl_source_recipe *sources;
 	size_t source_count;
+	struct rl_package_option *options;
+	size_t option_count;
+	struct rl_package_part *parts; /* its own, then the usual ones: dev, doc, licenses */
+	size_t part_count;
 	uint64_t time_limit; /* seconds */
 	uint64_t log_limit; /* bytes */
 };
+
+/* The package's name in "NAME" or "NAME:PART"; *part is "" without one. The caller frees the name. */
+char *rl_package_word(const char *word, const char **part);
 
 /* Reads a package recipe by name. */
 int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name,
@@ -112,6 +136,8 @@ struct rl_user {
 	char *shell; /* default: /bin/sh */
 	char *password; /* as in shadow: a hash, "" (none is asked for), or the default "!" (locked) */
 	char *gecos;
+	struct rl_list ssh_keys; /* lines of .ssh/authorized_keys */
+	bool has_uid, has_gid; /* they are given */
 	uint32_t uid; /* default: the next free one from 1000 on */
 	uint32_t gid; /* default: as uid */
 };
@@ -143,8 +169,31 @@ struct rl_disk_recipe {
 	struct rl_list sources, skeletons; /* what fills a disk which is not the root */
 };
 
+/* {NAME} in the recipe's values. */
+struct rl_variable {
+	char *name, *value;
+	bool set; /* by the user */
+	bool declared; /* by a recipe */
+};
+
+/* How a package is to be built, other than by default: "PACKAGE.OPTION=VALUE". */
+struct rl_setting {
+	const char *file; /* owned by the recipe */
+	unsigned line;
+	char *package, *option, *value;
+};
+
+/* The network, as /etc/network/interfaces has it. */
+struct rl_network {
+	unsigned line; /* 0: there is none */
+	char *interface; /* default: "vec0" */
+	char *address; /* "dhcp", or ADDRESS/BITS */
+	char *gateway; /* or "" */
+	struct rl_list dns; /* addresses */
+};
+
 struct rl_run_recipe {
-	char *kernel; /* "": the default */
+	char *kernel; /* a path, or a package that has boot/linux; "": the default */
 	uint64_t mem; /* bytes; 0: the default */
 	uint64_t timeout; /* seconds; 0: none */
 	struct rl_list append; /* words for the kernel's command line */
@@ -152,12 +201,20 @@ struct rl_run_recipe {
 
 struct rl_image_recipe {
 	char *name; /* the file's name without .conf */
-	char *file;
+	struct rl_list files; /* the recipe's own, then those that it includes */
+	const char *reading; /* one of them, while it is read */
 	char *summary;
 	char *hostname; /* default: the recipe's name */
+	char *timezone; /* a name such as Europe/Berlin, or "" */
+	struct rl_network network;
+	struct rl_variable *variables;
+	size_t variable_count;
+	struct rl_setting *settings;
+	size_t setting_count;
 	struct rl_list
 		sources; /* as for rootlet pack; relative paths are beside the recipe, and joined here */
-	struct rl_list packages, skeletons;
+	struct rl_list packages; /* NAME or NAME:PART */
+	struct rl_list skeletons;
 	struct rl_path_rule *paths;
 	size_t path_count;
 	struct rl_rules rules; /* in the file's order, with the lines of their sections */
@@ -174,9 +231,14 @@ struct rl_image_recipe {
 	struct rl_run_recipe run;
 };
 
-/* Reads NAME (recipes/images/NAME.conf in the roots) or a path that ends in .conf. */
-int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name,
+/*
+ * Reads NAME (recipes/images/NAME.conf in the roots) or a path that ends in .conf, and the recipes that
+ * it includes. set has "NAME=VALUE" for its variables; NULL: none.
+ */
+int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name, const struct rl_list *set,
 	struct rl_image_recipe *recipe, struct rl_error *err);
+/* The file that the recipe itself is in. */
+const char *rl_image_recipe_file(const struct rl_image_recipe *recipe);
 void rl_image_recipe_free(struct rl_image_recipe *recipe);
 
 /* Reads a skeleton's own paths and rules (skeleton/NAME.conf) into a recipe that has nothing else. */
@@ -187,6 +249,9 @@ int rl_recipe_names(
 	const struct rl_recipe_roots *roots, bool images, struct rl_list *names, struct rl_error *err);
 
 void rl_list_add(struct rl_list *list, const char *item);
+bool rl_list_has(const struct rl_list *list, const char *item);
+/* Whether it was there. */
+bool rl_list_remove(struct rl_list *list, const char *item);
 void rl_list_free(struct rl_list *list);
 
 #endif

@@ -16,6 +16,27 @@ void rl_list_add(struct rl_list *list, const char *item)
 	list->items[list->count++] = rl_strdup(item);
 }
 
+bool rl_list_has(const struct rl_list *list, const char *item)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!strcmp(list->items[i], item))
+			return true;
+	return false;
+}
+
+bool rl_list_remove(struct rl_list *list, const char *item)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i], item) != 0)
+			continue;
+		free(list->items[i]);
+		list->count--;
+		memmove(list->items + i, list->items + i + 1, (list->count - i) * sizeof(*list->items));
+		return true;
+	}
+	return false;
+}
+
 void rl_list_free(struct rl_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)

@@ -18,19 +18,15 @@ static const struct {
 	{"capability", RL_RULE_CAPABILITY},
 };
 
-static const char *check_glob(const char *text)
-{
-	return *text ? rl_check_any(text) : "is empty";
-}
-
 static const char *check_true(const char *text)
 {
 	return strcmp(text, "true") ? "is not true" : NULL;
 }
 
-static int add_rule(const struct rl_section *section, struct rl_rules *rules, enum rl_rule_kind kind,
+static int add_rule(const struct rl_section *section, struct rl_image_recipe *recipe, enum rl_rule_kind kind,
 	const char *key, const struct rl_value *value)
 {
+	struct rl_rules *rules = &recipe->rules;
 	struct rl_error why = RL_ERROR_NONE;
 
 	if (rl_rules_add(rules, kind, rl_section_title(section), value->text, &why)) {
@@ -38,11 +34,12 @@ static int add_rule(const struct rl_section *section, struct rl_rules *rules, en
 		rl_error_clear(&why);
 		return -1;
 	}
+	rules->items[rules->count - 1].file = recipe->reading;
 	rules->items[rules->count - 1].line = section->line;
 	return 0;
 }
 
-static int read_exclude(const struct rl_section *section, struct rl_rules *rules)
+static int read_exclude(const struct rl_section *section, struct rl_image_recipe *recipe)
 {
 	const struct rl_value *exclude = rl_section_value(section, "exclude");
 	char *given = NULL;
@@ -54,23 +51,23 @@ static int read_exclude(const struct rl_section *section, struct rl_rules *rules
 			result = rl_document_fail(section->document, section->line,
 				"rule '%s' has both exclude and %s", rl_section_title(section),
 				rule_keys[i].key);
-	return result ? result : add_rule(section, rules, RL_RULE_EXCLUDE, "exclude", exclude);
+	return result ? result : add_rule(section, recipe, RL_RULE_EXCLUDE, "exclude", exclude);
 }
 
-static int read_changes(const struct rl_section *section, struct rl_rules *rules)
+static int read_changes(const struct rl_section *section, struct rl_image_recipe *recipe)
 {
-	size_t before = rules->count;
+	size_t before = recipe->rules.count;
+	int result = 0;
 
 	for (size_t i = 0; i < RL_COUNT(rule_keys); i++) {
 		const char *key = rule_keys[i].key;
 		const struct rl_value *value;
 
 		for (size_t k = 0; (value = rl_section_list_value(section, key, k)); k++)
-			if (add_rule(section, rules, rule_keys[i].kind, key, value))
-				return -1;
+			result |= add_rule(section, recipe, rule_keys[i].kind, key, value);
 	}
-	if (rules->count > before)
-		return 0;
+	if (result || recipe->rules.count > before)
+		return result;
 	return rl_document_fail(section->document, section->line,
 		"rule '%s' wants mode, owner, xattrs, capability, or exclude = true",
 		rl_section_title(section));
@@ -79,21 +76,21 @@ static int read_changes(const struct rl_section *section, struct rl_rules *rules
 int rl_read_rules(struct rl_document *document, struct rl_image_recipe *recipe)
 {
 	size_t count = rl_section_count(document, "rule");
+	int result = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		struct rl_section section = rl_section_nth(document, "rule", i);
 		char *title = NULL;
-		int result = rl_read_title(&section, check_glob, &title);
 
+		if (rl_read_title(&section, rl_check_glob, &title))
+			result = -1;
+		else if (rl_section_value(&section, "exclude"))
+			result |= read_exclude(&section, recipe);
+		else
+			result |= read_changes(&section, recipe);
 		free(title);
-		if (!result && rl_section_value(&section, "exclude"))
-			result = read_exclude(&section, &recipe->rules);
-		else if (!result)
-			result = read_changes(&section, &recipe->rules);
-		if (result)
-			return -1;
 	}
-	return 0;
+	return result;
 }
 
 /* ---- service ---- */
@@ -129,28 +126,40 @@ static const char *check_terminal(const char *text)
 	return *text ? rl_check_terminal(text) : NULL;
 }
 
+static struct rl_service *find_service(struct rl_image_recipe *recipe, const char *name)
+{
+	struct rl_service *service;
+
+	for (size_t i = 0; i < recipe->service_count; i++)
+		if (!strcmp(recipe->services[i].name, name))
+			return &recipe->services[i];
+	RL_ADD(recipe->services, recipe->service_count);
+	service = &recipe->services[recipe->service_count - 1];
+	service->name = rl_strdup(name);
+	service->action = rl_strdup("respawn");
+	service->terminal = rl_strdup("");
+	return service;
+}
+
 static int read_service(const struct rl_section *section, struct rl_service *service)
 {
 	service->line = section->line;
-	service->action = rl_strdup("respawn");
-	service->terminal = rl_strdup("");
-	if (rl_read_title(section, rl_check_name, &service->name) || rl_require(section, "command") ||
-		rl_read_text(section, "command", check_command, &service->command) ||
-		rl_read_text(section, "action", check_action, &service->action))
-		return -1;
-	return rl_read_text(section, "terminal", check_terminal, &service->terminal);
+	return rl_read_title(section, rl_check_name, &service->name) |
+	       (service->command ? 0 : rl_require(section, "command")) |
+	       rl_read_text(section, "command", check_command, &service->command) |
+	       rl_read_text(section, "action", check_action, &service->action) |
+	       rl_read_text(section, "terminal", check_terminal, &service->terminal);
 }
 
 int rl_read_services(struct rl_document *document, struct rl_image_recipe *recipe)
 {
 	size_t count = rl_section_count(document, "service");
+	int result = 0;
 
-	recipe->services = rl_calloc(count, sizeof(*recipe->services));
 	for (size_t i = 0; i < count; i++) {
 		struct rl_section section = rl_section_nth(document, "service", i);
 
-		if (read_service(&section, &recipe->services[recipe->service_count++]))
-			return -1;
+		result |= read_service(&section, find_service(recipe, rl_section_title(&section)));
 	}
-	return 0;
+	return result;
 }

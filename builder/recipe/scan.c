@@ -28,6 +28,9 @@ struct scanner {
 	bool in_section;
 	struct word key;
 	struct keys top, section; /* seen so far */
+	const cfg_opt_t *known, *known_in_section; /* the keys that there are; NULL: not asked */
+	char *drop; /* where a value or section begins that is not to be read, or NULL */
+	bool mistaken;
 };
 
 static int fail(struct scanner *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -174,6 +177,45 @@ static int scan_word(struct scanner *s)
 
 /* ---- structure ---- */
 
+static const cfg_opt_t *find_key(const cfg_opt_t *keys, const struct word *key)
+{
+	for (; keys && keys->name; keys++)
+		if (strlen(keys->name) == key->size && !memcmp(keys->name, key->text, key->size))
+			return keys;
+	return NULL;
+}
+
+/* A mistake that leaves the rest readable: what has this key is taken out of the text when it ends. */
+static void mistake(struct scanner *s, const char *before, const char *after)
+{
+	s->mistaken = true;
+	if (s->drop)
+		return;
+	fail(s, "%s'%.*s'%s", before, (int)s->key.size, s->key.text, after);
+	s->drop = (char *)s->key.text;
+}
+
+static void check_known(struct scanner *s, const cfg_opt_t *keys)
+{
+	if (keys && !find_key(keys, &s->key))
+		mistake(s, "unknown key ", "");
+}
+
+static void take_out(struct scanner *s)
+{
+	for (; s->drop && s->drop < s->next; s->drop++)
+		if (*s->drop != '\n')
+			*s->drop = ' ';
+	s->drop = NULL;
+}
+
+/* A section that is taken out goes as a whole. */
+static void end_value(struct scanner *s)
+{
+	if (!s->in_section || s->known_in_section)
+		take_out(s);
+}
+
 static int check_key(struct scanner *s)
 {
 	for (size_t i = 0; i < s->key.size; i++) {
@@ -190,10 +232,11 @@ static int note_value(struct scanner *s)
 {
 	struct keys *keys = s->in_section ? &s->section : &s->top;
 
+	check_known(s, s->in_section ? s->known_in_section : s->known);
 	for (size_t i = 0; i < keys->count; i++) {
 		if (keys->words[i].size == s->key.size &&
 			!memcmp(keys->words[i].text, s->key.text, s->key.size))
-			return fail(s, "'%.*s' is given twice", (int)s->key.size, s->key.text);
+			mistake(s, "", " is given twice");
 	}
 	if (keys->count < RL_COUNT(keys->words))
 		keys->words[keys->count++] = s->key;
@@ -203,16 +246,22 @@ static int note_value(struct scanner *s)
 static int note_section(struct scanner *s)
 {
 	struct rl_section_start *start;
+	const cfg_opt_t *section;
 
 	if (s->out->count == RL_SECTIONS_MAX)
 		return fail(s, "more than %d sections", RL_SECTIONS_MAX);
+	check_known(s, s->known);
+	s->in_section = true;
+	s->section.count = 0;
+	section = find_key(s->known, &s->key);
+	s->known_in_section = section && !s->drop ? section->subopts : NULL;
+	if (s->drop)
+		return 0;
 	RL_GROW(s->out->sections, s->out->count, s->out->room);
 	start = &s->out->sections[s->out->count++];
 	*start = (struct rl_section_start){.line = s->line};
 	memcpy(start->name, s->key.text,
 		s->key.size < sizeof(start->name) ? s->key.size : sizeof(start->name) - 1);
-	s->in_section = true;
-	s->section.count = 0;
 	return 0;
 }
 
@@ -234,6 +283,7 @@ static int follow(struct scanner *s, char kind, const char *text)
 		return fail(s, "a string stands where a key should be");
 	if (s->place == AT_KEY && kind == '}' && s->in_section) {
 		s->in_section = false;
+		take_out(s);
 	} else if (s->place == AFTER_KEY && kind == '=') {
 		s->place = AT_VALUE;
 		return note_value(s);
@@ -244,10 +294,12 @@ static int follow(struct scanner *s, char kind, const char *text)
 		return note_section(s);
 	} else if (s->place == AT_VALUE && value) {
 		s->place = AT_KEY;
+		end_value(s);
 	} else if (s->place == AT_VALUE && kind == '{') {
 		s->place = IN_LIST;
 	} else if (s->place == IN_LIST && kind == '}') {
 		s->place = AT_KEY;
+		end_value(s);
 	} else if (s->place != IN_LIST || (!value && kind != ',')) {
 		s->place = LOST;
 	}
@@ -285,9 +337,11 @@ static int scan_token(struct scanner *s)
 	return scan_word(s) ? -1 : follow(s, 'w', start);
 }
 
-int rl_scan_recipe(struct rl_buf *text, const char *file, struct rl_scan *scan, struct rl_error *err)
+int rl_scan_recipe(struct rl_buf *text, const char *file, const cfg_opt_t *keys, struct rl_scan *scan,
+	struct rl_error *err)
 {
 	struct scanner s = {.file = file,
+		.known = keys,
 		.err = err,
 		.out = scan,
 		.next = text->data,
@@ -299,11 +353,14 @@ int rl_scan_recipe(struct rl_buf *text, const char *file, struct rl_scan *scan, 
 		if (scan_token(&s))
 			return -1;
 	}
+	/* In the middle of it: what is missing is said by who parses. */
+	s.drop = NULL;
+	scan->mistaken = s.mistaken;
 	return 0;
 }
 
 void rl_scan_free(struct rl_scan *scan)
 {
 	free(scan->sections);
-	*scan = (struct rl_scan){NULL, 0, 0};
+	*scan = (struct rl_scan){.sections = NULL};
 }

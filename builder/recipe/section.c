@@ -7,8 +7,6 @@
 #include <string.h>
 
 #define FIRST_UID 1000
-#define MAJOR_MAX 4095 /* a dev_t has 12 bits for it, */
-#define MINOR_MAX 1048575 /* and 20 for this one */
 
 /* ---- path ---- */
 
@@ -116,10 +114,11 @@ static int read_device(const struct rl_section *section, struct rl_path_rule *ru
 
 	if (!device)
 		return 0;
-	if (!rl_parse_owner(device->text, &rule->major, &rule->minor) || rule->major > MAJOR_MAX ||
-		rule->minor > MINOR_MAX)
+	if (!rl_parse_owner(device->text, &rule->major, &rule->minor) || rule->major > RL_MAJOR_MAX ||
+		rule->minor > RL_MINOR_MAX)
 		return rl_document_fail(section->document, device->line,
-			"device '%s' is not MAJOR:MINOR, up to %d:%d", device->text, MAJOR_MAX, MINOR_MAX);
+			"device '%s' is not MAJOR:MINOR, up to %u:%u", device->text, RL_MAJOR_MAX,
+			RL_MINOR_MAX);
 	return 0;
 }
 
@@ -160,30 +159,28 @@ static int read_path(const struct rl_section *section, struct rl_path_rule *rule
 	if (!type)
 		return -1;
 	rule->type = type->type;
-	if (rl_read_title(section, rl_check_image_path, &rule->path) || check_keys(section, type) ||
-		read_mode_and_owner(section, rule) || read_device(section, rule) ||
-		read_source(section, rule))
-		return -1;
-	if (rl_read_text(section, "content", check_content, &rule->content))
-		return -1;
-	return rl_read_text(section, "target", check_target, &rule->target);
+	return rl_read_title(section, rl_check_image_path, &rule->path) | check_keys(section, type) |
+	       read_mode_and_owner(section, rule) | read_device(section, rule) | read_source(section, rule) |
+	       rl_read_text(section, "content", check_content, &rule->content) |
+	       rl_read_text(section, "target", check_target, &rule->target);
 }
 
 int rl_read_paths(struct rl_document *document, struct rl_image_recipe *recipe)
 {
 	size_t count = rl_section_count(document, "path");
+	int result = 0;
 
-	recipe->paths = rl_calloc(count, sizeof(*recipe->paths));
 	for (size_t i = 0; i < count; i++) {
 		struct rl_section section = rl_section_nth(document, "path", i);
-		struct rl_path_rule *rule = &recipe->paths[recipe->path_count++];
+		struct rl_path_rule *rule;
 
-		rule->file = recipe->file;
+		RL_ADD(recipe->paths, recipe->path_count);
+		rule = &recipe->paths[recipe->path_count - 1];
+		rule->file = recipe->reading;
 		rule->line = section.line;
-		if (read_path(&section, rule))
-			return -1;
+		result |= read_path(&section, rule);
 	}
-	return 0;
+	return result;
 }
 
 /* ---- user ---- */
@@ -191,52 +188,69 @@ int rl_read_paths(struct rl_document *document, struct rl_image_recipe *recipe)
 static bool uid_is_taken(const struct rl_image_recipe *recipe, const struct rl_user *besides, uint32_t uid)
 {
 	for (size_t i = 0; i < recipe->user_count; i++) {
-		if (&recipe->users[i] != besides && recipe->users[i].uid == uid)
+		const struct rl_user *user = &recipe->users[i];
+
+		if (user != besides && user->has_uid && user->uid == uid)
 			return true;
 	}
 	return false;
 }
 
-static int read_user(const struct rl_section *section, struct rl_user *user, bool *has_uid, bool *has_gid)
+static struct rl_user *find_user(struct rl_image_recipe *recipe, const char *name)
 {
-	bool root;
+	bool root = !strcmp(name, "root");
+	struct rl_user *user;
 
-	user->line = section->line;
-	if (rl_read_title(section, rl_check_account, &user->name))
-		return -1;
-	root = !strcmp(user->name, "root");
-	user->home = root ? rl_strdup("/root") : rl_printf("/home/%s", user->name);
+	for (size_t i = 0; i < recipe->user_count; i++)
+		if (!strcmp(recipe->users[i].name, name))
+			return &recipe->users[i];
+	RL_ADD(recipe->users, recipe->user_count);
+	user = &recipe->users[recipe->user_count - 1];
+	user->name = rl_strdup(name);
+	user->home = root ? rl_strdup("/root") : rl_printf("/home/%s", name);
 	user->shell = rl_strdup("/bin/sh");
 	user->password = rl_strdup("!");
 	user->gecos = rl_strdup("");
-	if (rl_read_text(section, "home", rl_check_account_path, &user->home) ||
-		rl_read_text(section, "shell", rl_check_account_path, &user->shell) ||
-		rl_read_text(section, "password", rl_check_password, &user->password) ||
-		rl_read_text(section, "gecos", rl_check_field, &user->gecos) ||
-		rl_read_id(section, "uid", has_uid, &user->uid) ||
-		rl_read_id(section, "gid", has_gid, &user->gid))
-		return -1;
-	if (root && user->uid)
+	user->has_uid = root;
+	return user;
+}
+
+static int read_user(const struct rl_section *section, struct rl_user *user)
+{
+	bool has_uid, has_gid;
+	int result;
+
+	user->line = section->line;
+	result = rl_read_title(section, rl_check_account, &user->name) |
+		 rl_read_text(section, "home", rl_check_account_path, &user->home) |
+		 rl_read_text(section, "shell", rl_check_account_path, &user->shell) |
+		 rl_read_text(section, "password", rl_check_password, &user->password) |
+		 rl_read_text(section, "gecos", rl_check_field, &user->gecos) |
+		 rl_read_list(section, "ssh-keys", rl_check_ssh_key, &user->ssh_keys) |
+		 rl_read_id(section, "uid", &has_uid, &user->uid) |
+		 rl_read_id(section, "gid", &has_gid, &user->gid);
+	user->has_uid |= has_uid;
+	user->has_gid |= has_gid;
+	if (!strcmp(user->name, "root") && user->uid)
 		return rl_document_fail(
 			section->document, section->line, "user 'root' has uid 0 and no other");
-	*has_uid |= root;
-	return 0;
+	return result;
 }
 
 /* Who has no uid gets the next one from FIRST_UID on, in the recipe's order. */
-static void choose_ids(struct rl_image_recipe *recipe, const bool *has_uid, const bool *has_gid)
+void rl_choose_ids(struct rl_image_recipe *recipe)
 {
 	uint32_t next = FIRST_UID;
 
 	for (size_t i = 0; i < recipe->user_count; i++) {
 		struct rl_user *user = &recipe->users[i];
 
-		if (!has_uid[i]) {
+		if (!user->has_uid) {
 			while (uid_is_taken(recipe, user, next))
 				next++;
 			user->uid = next++;
 		}
-		if (!has_gid[i])
+		if (!user->has_gid)
 			user->gid = user->uid;
 	}
 }
@@ -244,57 +258,54 @@ static void choose_ids(struct rl_image_recipe *recipe, const bool *has_uid, cons
 int rl_read_users(struct rl_document *document, struct rl_image_recipe *recipe)
 {
 	size_t count = rl_section_count(document, "user");
-	bool *has_uid = rl_calloc(count, sizeof(*has_uid));
-	bool *has_gid = rl_calloc(count, sizeof(*has_gid));
-	int result = -1;
+	int result = 0;
 
-	recipe->users = rl_calloc(count, sizeof(*recipe->users));
 	for (size_t i = 0; i < count; i++) {
 		struct rl_section section = rl_section_nth(document, "user", i);
+		struct rl_user *user = find_user(recipe, rl_section_title(&section));
 
-		if (read_user(&section, &recipe->users[recipe->user_count++], &has_uid[i], &has_gid[i]))
-			goto out;
+		result |= read_user(&section, user);
+		if (user->has_uid && uid_is_taken(recipe, user, user->uid))
+			result = rl_document_fail(document, section.line,
+				"user '%s': another user has uid %u too", user->name, user->uid);
 	}
-	choose_ids(recipe, has_uid, has_gid);
-	for (size_t i = 0; i < count; i++) {
-		struct rl_user *user = &recipe->users[i];
-
-		if (!uid_is_taken(recipe, user, user->uid))
-			continue;
-		rl_document_fail(document, user->line, "user '%s': another user has uid %u too", user->name,
-			user->uid);
-		goto out;
-	}
-	result = 0;
-out:
-	free(has_uid);
-	free(has_gid);
 	return result;
 }
 
 /* ---- group ---- */
 
+static struct rl_group *find_group(struct rl_image_recipe *recipe, const char *name)
+{
+	for (size_t i = 0; i < recipe->group_count; i++)
+		if (!strcmp(recipe->groups[i].name, name))
+			return &recipe->groups[i];
+	RL_ADD(recipe->groups, recipe->group_count);
+	recipe->groups[recipe->group_count - 1].name = rl_strdup(name);
+	return &recipe->groups[recipe->group_count - 1];
+}
+
 int rl_read_groups(struct rl_document *document, struct rl_image_recipe *recipe)
 {
 	size_t count = rl_section_count(document, "group");
+	int result = 0;
 
-	recipe->groups = rl_calloc(count, sizeof(*recipe->groups));
 	for (size_t i = 0; i < count; i++) {
 		struct rl_section section = rl_section_nth(document, "group", i);
-		struct rl_group *group = &recipe->groups[recipe->group_count++];
+		struct rl_group *group = find_group(recipe, rl_section_title(&section));
 		bool given;
 
+		if (!group->line)
+			result |= rl_require(&section, "gid");
 		group->line = section.line;
-		if (rl_read_title(&section, rl_check_account, &group->name) || rl_require(&section, "gid") ||
-			rl_read_id(&section, "gid", &given, &group->gid) ||
-			rl_read_name_list(&section, "members", rl_check_account, &group->members))
-			return -1;
-		for (size_t j = 0; j < i; j++) {
-			if (recipe->groups[j].gid == group->gid)
-				return rl_document_fail(document, group->line,
+		result |= rl_read_title(&section, rl_check_account, &group->name) |
+			  rl_read_id(&section, "gid", &given, &group->gid) |
+			  rl_read_name_list(&section, "members", rl_check_account, &group->members);
+		for (size_t j = 0; j < recipe->group_count; j++) {
+			if (&recipe->groups[j] != group && given && recipe->groups[j].gid == group->gid)
+				result = rl_document_fail(document, group->line,
 					"group '%s': group '%s' has gid %u too", group->name,
 					recipe->groups[j].name, group->gid);
 		}
 	}
-	return 0;
+	return result;
 }

@@ -27,7 +27,8 @@ struct rl_rule {
 	const char *name; /* RL_RULE_XATTR */
 	const void *value;
 	size_t size; /* of the value */
-	unsigned line; /* where it stands in a file; 0: in none */
+	const char *file; /* where it stands, and the line; the file is whoever's who set it */
+	unsigned line; /* 0: in no file */
 	bool used; /* set when it matched something */
 };
 

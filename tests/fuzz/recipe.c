@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	put(image, data, size);
 	check(rl_package_recipe_load(&roots, "p", &p, &err), &err);
 	rl_package_recipe_free(&p);
-	check(rl_image_recipe_load(&roots, image, &r, &err), &err);
+	check(rl_image_recipe_load(&roots, image, NULL, &r, &err), &err);
 	rl_image_recipe_free(&r);
 	check(rl_skeleton_recipe_load(image, &r, &err), &err);
 	rl_image_recipe_free(&r);

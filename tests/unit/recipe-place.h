@@ -81,7 +81,7 @@ static inline void load_image(const struct place *place, const char *text, struc
 	struct rl_error err = RL_ERROR_NONE;
 
 	put_text(place, "recipes/images/i.conf", text);
-	if (rl_image_recipe_load(&place->roots, "i", recipe, &err))
+	if (rl_image_recipe_load(&place->roots, "i", NULL, recipe, &err))
 		fail_msg("%s: %s", err.subject, err.reason);
 }
 

@@ -107,7 +107,7 @@ static void every_kind_of_path(void **state)
 	assert_int_equal(r.path_count, 11);
 	p = r.paths;
 	assert_int_equal(p->line, 2);
-	assert_string_equal(p->file, r.file);
+	assert_string_equal(p->file, rl_image_recipe_file(&r));
 	assert_string_equal(p->path, "/a b");
 	assert_int_equal(p->type, RL_PATH_FILE);
 	assert_string_equal(p->content, "one\n\"two\" ${three} AB");
@@ -266,7 +266,7 @@ static void disks_and_the_rest(void **state)
 		"run { kernel = ./linux mem = 96M timeout = 90s append = { quiet, \"a=b\" } }\n",
 		&r);
 	assert_string_equal(r.name, "i");
-	assert_path(*state, r.file, "recipes/images/i.conf");
+	assert_path(*state, rl_image_recipe_file(&r), "recipes/images/i.conf");
 	assert_string_equal(r.summary, "all of it");
 	assert_string_equal(r.hostname, "box.example");
 	assert_int_equal(r.packages.count, 2);
@@ -363,7 +363,7 @@ static void assert_not_found(const struct place *place, const char *name, const 
 	struct rl_package_recipe p;
 	struct rl_image_recipe r;
 
-	assert_int_equal(rl_image_recipe_load(&place->roots, name, &r, &err), -1);
+	assert_int_equal(rl_image_recipe_load(&place->roots, name, NULL, &r, &err), -1);
 	assert_string_equal(err.subject, name);
 	assert_string_equal(err.action, "find recipe");
 	assert_non_null(strstr(err.reason, reason));
@@ -385,7 +385,7 @@ static void recipes_that_are_not_there(void **state)
 	assert_not_found(place, "none", place->folder);
 	assert_not_found(place, "../images/i", "not a good name");
 	assert_not_found(place, "", "not a good name");
-	assert_int_equal(rl_image_recipe_load(&place->roots, file, &r, &err), -1);
+	assert_int_equal(rl_image_recipe_load(&place->roots, file, NULL, &r, &err), -1);
 	assert_string_equal(err.subject, file);
 	assert_string_equal(err.reason, "No such file or directory");
 	rl_image_recipe_free(&r);
@@ -413,7 +413,7 @@ static void the_first_root_wins(void **state)
 	rl_list_add(&roots.folders, first);
 	rl_list_add(&roots.folders, place->folder);
 
-	assert_int_equal(rl_image_recipe_load(&roots, "i", &r, &err), 0);
+	assert_int_equal(rl_image_recipe_load(&roots, "i", NULL, &r, &err), 0);
 	assert_string_equal(r.summary, "first");
 	rl_image_recipe_free(&r);
 	path = rl_recipe_roots_lookup(&roots, "recipes/packages");
@@ -458,7 +458,7 @@ static void the_recipes_that_we_ship(void **state)
 		rl_package_recipe_free(&package);
 	}
 	for (size_t i = 0; i < images.count; i++) {
-		if (rl_image_recipe_load(&roots, images.items[i], &image, &err))
+		if (rl_image_recipe_load(&roots, images.items[i], NULL, &image, &err))
 			fail_msg("%s: %s", err.subject, err.reason);
 		for (size_t j = 0; j < image.skeletons.count; j++) {
 			char *relative = rl_printf("skeleton/%s", image.skeletons.items[j]);
