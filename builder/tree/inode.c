@@ -31,8 +31,7 @@ static const uint8_t *keep_value(struct rl_tree *tree, const void *bytes, size_t
 	value = rl_arena_alloc(&tree->arena, sizeof(*value) + size);
 	value->next = *first;
 	value->size = size;
-	if (size)
-		memcpy(value->bytes, bytes, size);
+	memcpy(value->bytes, bytes, size);
 	*first = value;
 	tree->value_bytes += size;
 	return tree->value_bytes > VALUE_BYTES_MAX + tree->entry_count * ENTRY_BYTES_MAX ? NULL
@@ -59,7 +58,7 @@ int rl_tree_set_xattr(struct rl_tree *tree, struct rl_inode *inode, const char *
 		count++;
 	if (count == XATTRS_MAX)
 		return rl_fail(err, name, "set xattr", "more than %d attributes", XATTRS_MAX);
-	kept = keep_value(tree, value, size);
+	kept = keep_value(tree, size ? value : "", size);
 	if (!kept)
 		return rl_fail(
 			err, name, "set xattr", "too many attributes: their values do not fit into memory");
