@@ -1,7 +1,5 @@
-#include "cmd/cmd.h"
 #include "cmd/json.h"
-
-#include "recipe/recipe.h"
+#include "cmd/recipes.h"
 
 #include <stdio.h>
 
@@ -9,6 +7,7 @@ enum { OPT_JSON = 256 };
 
 static const struct rl_option options[] = {
 	{OPT_JSON, "json", NULL, "as JSON"},
+	RL_OPTION_RECIPES,
 	{0, NULL, NULL, NULL},
 };
 
@@ -63,7 +62,7 @@ static int list(struct rl_cmd *cmd, const struct rl_recipe_roots *roots, bool im
 
 static int run(struct rl_cmd *cmd)
 {
-	struct rl_recipe_roots roots = {.folders = {.items = NULL}};
+	struct rl_recipes recipes = {.name = NULL};
 	json_t *images = NULL, *packages = NULL;
 	int id, status, other;
 
@@ -71,19 +70,19 @@ static int run(struct rl_cmd *cmd)
 		if (id == OPT_JSON) {
 			images = images ? images : json_array();
 			packages = packages ? packages : json_array();
-		} else {
+		} else if (!rl_recipes_option(&recipes, cmd, id)) {
 			rl_cmd_usage(cmd, "it takes no arguments");
 		}
 	}
-	if (rl_failed(&cmd->err)) {
+	if (rl_failed(&cmd->err) || rl_recipes_find(&recipes, &cmd->err)) {
 		json_decref(images);
 		json_decref(packages);
+		rl_recipes_free(&recipes);
 		return rl_cmd_failed(cmd);
 	}
-	rl_recipe_roots_find(&roots);
-	status = list(cmd, &roots, true, images);
-	other = list(cmd, &roots, false, packages);
-	rl_recipe_roots_free(&roots);
+	status = list(cmd, &recipes.roots, true, images);
+	other = list(cmd, &recipes.roots, false, packages);
+	rl_recipes_free(&recipes);
 	if (images) {
 		json_t *both = json_pack("{s:o,s:o}", "images", images, "packages", packages);
 

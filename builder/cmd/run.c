@@ -1,4 +1,4 @@
-#include "cmd/cmd.h"
+#include "cmd/recipes.h"
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -25,6 +25,7 @@ static const struct rl_option options[] = {
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
+	RL_OPTION_RECIPES,
 	{0, NULL, NULL, NULL},
 };
 
@@ -36,7 +37,8 @@ struct machine {
 	size_t disk_count, disk_room;
 	struct rl_list append, extra; /* words; --disk values */
 	struct rl_list paths; /* owned by us, pointed to by disks */
-	struct rl_image_recipe recipe;
+	struct rl_recipes recipes;
+	char *kernel; /* of the recipe */
 	bool has_command;
 };
 
@@ -74,6 +76,8 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			add_words(&m->append, cmd->value);
 		else if (id == 'o')
 			m->folder = cmd->value;
+		else if (rl_recipes_option(&m->recipes, cmd, id))
+			continue;
 		else if (!m->target)
 			m->target = cmd->value;
 		else
@@ -94,21 +98,20 @@ static void add_disk(struct machine *m, const char *path, bool read_only)
 /* The disks and settings of a recipe; what the command line says wins, and its words come last. */
 static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 {
-	struct rl_recipe_roots roots = {.folders = {.items = NULL}};
-	const struct rl_run_recipe *run = &m->recipe.run;
+	const struct rl_image_recipe *recipe = &m->recipes.image;
+	const struct rl_run_recipe *run = &recipe->run;
+	struct rl_package_options packages = {.jobs = 0};
 	char *folder = NULL;
-	int result;
+	int result = 0;
 
-	rl_recipe_roots_find(&roots);
-	result = rl_image_recipe_load(&roots, m->target, NULL, &m->recipe, &cmd->err);
-	rl_recipe_roots_free(&roots);
-	if (result)
+	m->recipes.name = m->target;
+	if (rl_recipes_load(&m->recipes, &cmd->err))
 		return -1;
-	m->guest.name = m->recipe.name;
+	m->guest.name = m->recipes.image.name;
 	if (!m->folder)
-		m->folder = folder = rl_printf("out/%s", m->recipe.name);
-	for (size_t i = 0; !result && i < m->recipe.disk_count; i++) {
-		char *path = rl_machine_disk_path(m->folder, &m->recipe.disks[i]);
+		m->folder = folder = rl_printf("out/%s", m->recipes.image.name);
+	for (size_t i = 0; !result && i < recipe->disk_count; i++) {
+		char *path = rl_machine_disk_path(m->folder, &recipe->disks[i]);
 
 		if (access(path, F_OK))
 			result = rl_fail(&cmd->err, path, "open",
@@ -119,8 +122,11 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 	if (folder)
 		m->folder = NULL;
 	free(folder);
-	if (!m->guest.kernel && run->kernel[0])
-		m->guest.kernel = run->kernel;
+	rl_recipes_tell(&packages, cmd);
+	if (!result && !m->guest.kernel)
+		result = rl_machine_kernel(&m->recipes.roots, recipe, &packages, &m->kernel, &cmd->err);
+	if (m->kernel)
+		m->guest.kernel = m->kernel;
 	if (!m->guest.memory)
 		m->guest.memory = run->mem;
 	if (!m->has_timeout)
@@ -162,8 +168,8 @@ static int boot(struct rl_cmd *cmd, struct machine *m)
 	struct rl_list words = {.items = NULL};
 	int status = RL_EXIT_DONE;
 
-	for (size_t i = 0; m->recipe.name && i < m->recipe.run.append.count; i++)
-		rl_list_add(&words, m->recipe.run.append.items[i]);
+	for (size_t i = 0; m->recipes.image.name && i < m->recipes.image.run.append.count; i++)
+		rl_list_add(&words, m->recipes.image.run.append.items[i]);
 	for (size_t i = 0; i < m->append.count; i++)
 		rl_list_add(&words, m->append.items[i]);
 	m->guest.disks = m->disks;
@@ -218,8 +224,8 @@ static int run(struct rl_cmd *cmd)
 	if (!result)
 		add_extra_disks(&m);
 	status = result ? rl_cmd_failed(cmd) : boot(cmd, &m);
-	if (m.recipe.name)
-		rl_image_recipe_free(&m.recipe);
+	rl_recipes_free(&m.recipes);
+	free(m.kernel);
 	rl_list_free(&m.append);
 	rl_list_free(&m.extra);
 	rl_list_free(&m.paths);

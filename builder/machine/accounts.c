@@ -288,6 +288,35 @@ static int put_home(struct rl_tree *tree, const struct rl_user *user, int64_t ti
 	return 0;
 }
 
+/* sshd and dropbear want them to be the user's alone. */
+static int put_ssh_keys(struct rl_tree *tree, const struct rl_user *user, int64_t time, struct rl_error *err)
+{
+	char *folder = rl_printf("%s/.ssh", user->home), *file = rl_printf("%s/authorized_keys", folder);
+	struct rl_buf text = RL_BUF_NONE;
+	struct rl_node *node;
+	int result = 0;
+
+	for (size_t i = 0; i < user->ssh_keys.count; i++)
+		rl_buf_printf(&text, "%s\n", user->ssh_keys.items[i]);
+	if (text.size) {
+		result = rl_tree_put_path(tree, folder, S_IFDIR | 0700, time, &node, err);
+		if (!result) {
+			node->inode->uid = user->uid;
+			node->inode->gid = user->gid;
+			result = rl_tree_put_path(tree, file, S_IFREG | 0600, time, &node, err);
+		}
+		if (!result) {
+			node->inode->uid = user->uid;
+			node->inode->gid = user->gid;
+			rl_tree_set_memory(tree, node->inode, text.data, text.size);
+		}
+	}
+	rl_buf_free(&text);
+	free(folder);
+	free(file);
+	return result;
+}
+
 int rl_compose_accounts(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
@@ -295,7 +324,10 @@ int rl_compose_accounts(
 
 	if (!result)
 		result = put_groups(tree, recipe, time, err);
-	for (size_t i = 0; !result && i < recipe->user_count; i++)
+	for (size_t i = 0; !result && i < recipe->user_count; i++) {
 		result = put_home(tree, &recipe->users[i], time, err);
+		if (!result)
+			result = put_ssh_keys(tree, &recipe->users[i], time, err);
+	}
 	return result;
 }

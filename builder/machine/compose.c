@@ -27,14 +27,31 @@ static int put_folder(struct rl_tree *tree, const char *folder, int64_t time, st
 	return rl_source_directory(tree, tree->root, folder, &options, err);
 }
 
-static int put_product(
-	struct rl_tree *tree, const char *package, const char *folder, int64_t time, struct rl_error *err)
+static int compare_paths(const void *path, const void *item)
 {
-	char *source = rl_printf("package %s", package);
+	return strcmp(path, *(char *const *)item);
+}
+
+static bool is_wanted(const void *context, const char *path)
+{
+	const struct rl_list *paths = context;
+
+	return bsearch(path, paths->items, paths->count, sizeof(*paths->items), compare_paths) != NULL;
+}
+
+static int put_package(
+	struct rl_tree *tree, const struct rl_compose_package *package, int64_t time, struct rl_error *err)
+{
+	struct rl_directory_options options = {.normalise = true,
+		.max_time = time,
+		.set_time = true,
+		.wanted = is_wanted,
+		.context = &package->paths};
+	char *source = rl_printf("package %s", package->word);
 
 	rl_tree_begin(tree, source);
 	free(source);
-	return put_folder(tree, folder, time, err);
+	return rl_source_directory(tree, tree->root, package->product, &options, err);
 }
 
 static int fail_at(
@@ -177,80 +194,17 @@ static int put_skeletons(struct rl_tree *tree, const struct rl_skeleton *skeleto
 	return 0;
 }
 
-/* The mount points of the disks and of further fstab lines. */
-static int put_mount_points(
-	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
+int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe,
+	const struct rl_compose_package *packages, size_t package_count, const struct rl_skeleton *skeletons,
+	size_t skeleton_count, int64_t time, struct rl_error *err)
 {
-	struct rl_node *node;
-
-	for (size_t i = 0; i < recipe->disk_count; i++)
-		if (recipe->disks[i].mount[0] &&
-			rl_tree_make_dirs(tree, recipe->disks[i].mount, time, &node, err))
-			return -1;
-	for (size_t i = 0; i < recipe->fstab_count; i++)
-		if (recipe->fstab[i].mount[0] == '/' &&
-			rl_tree_make_dirs(tree, recipe->fstab[i].mount, time, &node, err))
-			return -1;
-	return 0;
-}
-
-/* Lines for the disks in the order of UML's devices, then the recipe's own. */
-static int put_fstab(
-	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
-{
-	struct rl_buf text = RL_BUF_NONE;
-	struct rl_node *node;
-
-	for (size_t i = 0; i < recipe->disk_count; i++) {
-		const struct rl_disk_recipe *d = &recipe->disks[i];
-
-		if (d->mount[0])
-			rl_buf_printf(&text, "/dev/ubd%c %s %s %s 0 0\n", (char)('a' + i), d->mount, d->fs,
-				d->options[0] ? d->options : "defaults");
-	}
-	for (size_t i = 0; i < recipe->fstab_count; i++) {
-		const struct rl_fstab_line *l = &recipe->fstab[i];
-
-		rl_buf_printf(&text, "%s %s %s %s 0 0\n", l->device, l->mount, l->type,
-			l->options[0] ? l->options : "defaults");
-	}
-	if (rl_tree_put_path(tree, "/etc/fstab", S_IFREG | 0644, time, &node, err)) {
-		rl_buf_free(&text);
-		return -1;
-	}
-	rl_tree_set_memory(tree, node->inode, text.data ? text.data : "", text.size);
-	rl_buf_free(&text);
-	return 0;
-}
-
-static int put_hostname(
-	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
-{
-	struct rl_node *node;
-	char *text;
-
-	if (!recipe->hostname[0])
-		return 0;
-	if (rl_tree_put_path(tree, "/etc/hostname", S_IFREG | 0644, time, &node, err))
-		return -1;
-	text = rl_printf("%s\n", recipe->hostname);
-	rl_tree_set_memory(tree, node->inode, text, strlen(text));
-	free(text);
-	return 0;
-}
-
-int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
-	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
-	struct rl_error *err)
-{
-	for (size_t i = 0; i < product_count; i++)
-		if (put_product(tree, recipe->packages.items[i], products[i], time, err))
+	for (size_t i = 0; i < package_count; i++)
+		if (put_package(tree, &packages[i], time, err))
 			return -1;
 	if (put_skeletons(tree, skeletons, skeleton_count, time, err))
 		return -1;
 	rl_tree_begin(tree, rl_image_recipe_file(recipe));
-	if (put_mount_points(tree, recipe, time, err) || put_hostname(tree, recipe, time, err) ||
-		put_fstab(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
+	if (rl_compose_system(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
 		return -1;
 	if (put_paths(tree, recipe, time, err) || rl_compose_services(tree, recipe, time, err) ||
 		put_skeleton_rules(tree, skeletons, skeleton_count, err))

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/inputs.h"
 #include "tree/tree.h"
 
 /* A disk's skeletons with their own paths and rules, loaded once. */
@@ -18,22 +19,31 @@ struct rl_skeleton {
 int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file,
 	const struct rl_list *names, struct rl_skeleton **skeletons, struct rl_error *err);
 void rl_skeletons_free(struct rl_skeleton *skeletons, size_t count);
-/* Adds all that is in them to a key: names, types, contents, the owner's right to execute. */
-int rl_skeletons_hash(
-	struct rl_hash *hash, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err);
+/* Adds all that is in them: names, types, contents, the owner's right to execute. */
+int rl_skeletons_inputs(
+	struct rl_inputs *inputs, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err);
+/* Adds a file under its path. */
+int rl_inputs_add_file(struct rl_inputs *inputs, const char *path, struct rl_error *err);
 
 /* ---- compose.c: the trees ---- */
 
 /* Everything in an image gets this time. */
 int rl_machine_time(int64_t *time, struct rl_error *err);
 
+/* A package, or a part of one, on its way into a tree. */
+struct rl_compose_package {
+	const char *word; /* as the recipe has it, or who needs it: "zlib:dev" */
+	const char *product; /* the folder */
+	struct rl_list paths; /* what of it is wanted, sorted */
+};
+
 /*
- * The root disk's tree, over what its sources gave: products (host folders), skeletons, accounts, fstab, the
+ * The root disk's tree, over what its sources gave: packages, skeletons, accounts, fstab and the like, the
  * recipe's paths, services, rules.
  */
-int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe, const char *const *products,
-	size_t product_count, const struct rl_skeleton *skeletons, size_t skeleton_count, int64_t time,
-	struct rl_error *err);
+int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe,
+	const struct rl_compose_package *packages, size_t package_count, const struct rl_skeleton *skeletons,
+	size_t skeleton_count, int64_t time, struct rl_error *err);
 /* Another disk's: skeletons with their rules, over what its sources gave. */
 int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, size_t count, int64_t time,
 	struct rl_error *err);
@@ -43,12 +53,18 @@ int rl_compose_data(struct rl_tree *tree, const struct rl_skeleton *skeletons, s
 /* Puts the sources of a recipe into the tree; archives are unpacked beside output. */
 int rl_sources_put(
 	struct rl_tree *tree, const struct rl_list *words, const char *output, struct rl_error *err);
-/* Adds to a key what tells that they changed: names, types, sizes, times. */
-int rl_sources_hash(struct rl_hash *hash, const struct rl_list *words, struct rl_error *err);
+/* Adds what tells that they changed: names, types, sizes, times. */
+int rl_sources_inputs(struct rl_inputs *inputs, const struct rl_list *words, struct rl_error *err);
 
 /* ---- accounts.c: /etc/passwd, shadow, group, and home folders ---- */
 int rl_compose_accounts(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err);
+
+/* ---- system.c: /etc/fstab, hostname, localtime, network/interfaces, resolv.conf, and mount points ---- */
+int rl_compose_system(
+	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err);
+/* The host's file for the recipe's time zone, or NULL if it has none; the caller frees it. */
+char *rl_timezone_file(const struct rl_image_recipe *recipe);
 
 /* ---- services.c: /etc/inittab ---- */
 int rl_compose_services(
@@ -80,7 +96,10 @@ bool rl_stamp_has(const struct rl_stamp *stamp, const char *disk_path);
 bool rl_stamp_is_current(const struct rl_stamp *stamp, const char *disk_path);
 /* Whether the image was written to since it was made, or was not made here. */
 bool rl_stamp_touched(const struct rl_stamp *stamp, const char *disk_path);
+/* What the disk was made from, as far as it is known. */
+void rl_stamp_inputs(const struct rl_stamp *stamp, const char *disk_path, struct rl_inputs *inputs);
 /* Notes the image as it is now, and publishes the stamp. */
-int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *key, struct rl_error *err);
+int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *key,
+	const struct rl_inputs *inputs, struct rl_error *err);
 
 #endif

@@ -15,9 +15,9 @@ struct build {
 	const struct rl_image_recipe *recipe;
 	const struct rl_machine_options *options;
 	struct rl_store *store;
+	struct rl_list packages; /* with what they need: NAME or NAME:PART */
 	struct rl_stamp *stamp;
 	int64_t time;
-	char **log_tail;
 	struct rl_error *err;
 };
 
@@ -43,86 +43,162 @@ static const struct rl_list *sources_of(const struct build *b, const struct rl_d
 
 /* ---- keys ---- */
 
-static void hash_disk(struct rl_hash *hash, const struct rl_disk_recipe *disk)
+static void add_disk(struct rl_inputs *inputs, const struct rl_disk_recipe *disk)
 {
-	rl_hash_string(hash, "name", disk->name);
-	rl_hash_string(hash, "fs", disk->fs);
-	rl_hash_string(hash, "label", disk->label);
-	rl_hash_u64(hash, "size", disk->size);
-	rl_hash_u64(hash, "free", disk->free);
-	rl_hash_u64(hash, "free inodes", disk->free_inodes);
+	rl_inputs_add_text(inputs, disk->name, "the disk's name");
+	rl_inputs_add_text(inputs, disk->fs, "the disk's file system");
+	rl_inputs_add_text(inputs, disk->label, "the disk's label");
+	rl_inputs_add(inputs, &disk->size, sizeof(disk->size), "the disk's size");
+	rl_inputs_add(inputs, &disk->free, sizeof(disk->free), "the disk's free space");
+	rl_inputs_add(inputs, &disk->free_inodes, sizeof(disk->free_inodes), "the disk's free inodes");
 }
 
-/* What else decides the root disk: the program itself, the whole recipe, files it names, packages. */
-static int hash_root(struct build *b, struct rl_hash *hash, bool *known)
+static void add_parts(struct rl_inputs *inputs, const struct rl_package_recipe *recipe)
 {
-	char hex[RL_SHA256_HEX];
+	struct rl_buf text = RL_BUF_NONE;
 
-	if (rl_hash_file("/proc/self/exe", hex, b->err))
-		return -1;
-	rl_hash_string(hash, "program", hex);
-	if (rl_hash_file(rl_image_recipe_file(b->recipe), hex, b->err))
-		return -1;
-	rl_hash_string(hash, "recipe", hex);
-	for (size_t i = 0; i < b->recipe->path_count; i++) {
-		if (!b->recipe->paths[i].source)
-			continue;
-		if (rl_hash_file(b->recipe->paths[i].source, hex, b->err))
-			return -1;
-		rl_hash_string(hash, "source", hex);
+	for (size_t i = 0; i < recipe->part_count; i++) {
+		rl_buf_printf(&text, "%s:\n", recipe->parts[i].name);
+		for (size_t k = 0; k < recipe->parts[i].paths.count; k++)
+			rl_buf_printf(&text, "%s\n", recipe->parts[i].paths.items[k]);
 	}
-	for (size_t i = 0; *known && i < b->recipe->packages.count; i++) {
-		if (rl_package_key(b->store, b->recipe->packages.items[i], hex, known, b->err))
+	rl_inputs_add(inputs, text.data, text.size, "the parts of package %s", recipe->name);
+	rl_buf_free(&text);
+}
+
+static int add_packages(struct build *b, struct rl_inputs *inputs, bool *known)
+{
+	for (size_t i = 0; *known && i < b->packages.count; i++) {
+		const char *word = b->packages.items[i];
+		const struct rl_package_recipe *recipe;
+		char hex[RL_SHA256_HEX];
+
+		if (rl_package_key(b->store, word, hex, known, b->err) ||
+			rl_package_recipe_of(b->store, word, &recipe, b->err))
 			return -1;
-		rl_hash_string(hash, b->recipe->packages.items[i], hex);
+		rl_inputs_add_hash(inputs, hex, "package %s", word);
+		add_parts(inputs, recipe);
 	}
 	return 0;
 }
 
-/* *known is false where a package's key is not known before its sources are fetched. */
-static int disk_key(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
-	char key[RL_SHA256_HEX], bool *known)
+/* What else decides the root disk: the program itself, the whole recipe, files it names, packages. */
+static int add_root(struct build *b, struct rl_inputs *inputs, bool *known)
 {
-	struct rl_hash *hash = rl_hash_new();
+	const struct rl_image_recipe *r = b->recipe;
+	char *zone = rl_timezone_file(r), hex[RL_SHA256_HEX];
+	int result = zone ? rl_inputs_add_file(inputs, zone, b->err) : 0;
+
+	free(zone);
+	if (!result)
+		result = rl_hash_file("/proc/self/exe", hex, b->err);
+	if (!result)
+		rl_inputs_add_hash(inputs, hex, "rootlet itself");
+	for (size_t i = 0; !result && i < r->files.count; i++)
+		result = rl_inputs_add_file(inputs, r->files.items[i], b->err);
+	for (size_t i = 0; !result && i < r->variable_count; i++)
+		rl_inputs_add_text(inputs, r->variables[i].value, "variable %s", r->variables[i].name);
+	for (size_t i = 0; !result && i < r->path_count; i++)
+		if (r->paths[i].source)
+			result = rl_inputs_add_file(inputs, r->paths[i].source, b->err);
+	return result ? result : add_packages(b, inputs, known);
+}
+
+/* *known is false where a package's key is not known before its sources are fetched. */
+static int disk_inputs(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
+	struct rl_inputs *inputs, bool *known)
+{
 	int result;
 
 	*known = true;
-	rl_hash_u64(hash, "time", (uint64_t)b->time);
-	hash_disk(hash, disk);
-	result = rl_skeletons_hash(hash, skeletons, skeletons_of(b, disk)->count, b->err);
-	if (!result && sources_of(b, disk)->count)
-		result = rl_sources_hash(hash, sources_of(b, disk), b->err);
+	rl_inputs_free(inputs);
+	rl_inputs_add(inputs, &b->time, sizeof(b->time), "the time of the files");
+	add_disk(inputs, disk);
+	result = rl_skeletons_inputs(inputs, skeletons, skeletons_of(b, disk)->count, b->err);
+	if (!result)
+		result = rl_sources_inputs(inputs, sources_of(b, disk), b->err);
 	if (!result && is_root(disk))
-		result = hash_root(b, hash, known);
-	rl_hash_end_hex(hash, key);
+		result = add_root(b, inputs, known);
 	return result;
+}
+
+static void explain(struct build *b, const char *path, const struct rl_inputs *inputs, bool known)
+{
+	struct rl_inputs before = {.items = NULL};
+	char *why, *text;
+
+	if (!b->options->explain || !b->options->packages.note)
+		return;
+	rl_stamp_inputs(b->stamp, path, &before);
+	if (!before.count)
+		why = rl_strdup("it was never built here");
+	else if (!known)
+		why = rl_strdup("a package's source has yet to be fetched");
+	else
+		why = rl_inputs_diff(&before, inputs);
+	if (!*why) {
+		free(why);
+		why = rl_strdup("the file is not the one that was written");
+	}
+	text = rl_printf("%s: to be written: %s", path, why);
+	b->options->packages.note(b->options->packages.context, text);
+	rl_inputs_free(&before);
+	free(text);
+	free(why);
 }
 
 /* ---- writing ---- */
 
-static int compose(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
-	struct rl_tree *tree)
+static void free_packages(struct rl_compose_package *packages, size_t count)
 {
-	size_t count = b->recipe->packages.count;
-	const char **products;
-	int result = 0;
+	for (size_t i = 0; i < count; i++)
+		rl_list_free(&packages[i].paths);
+	free(packages);
+}
 
-	if (!is_root(disk))
-		return rl_compose_data(tree, skeletons, disk->skeletons.count, b->time, b->err);
-	products = rl_calloc(count, sizeof(*products));
-	for (size_t i = 0; !result && i < count; i++) {
-		const struct rl_package *package = NULL;
+/* The packages' products are in the store. */
+static int find_packages(struct build *b, struct rl_compose_package *packages)
+{
+	for (size_t i = 0; i < b->packages.count; i++) {
+		const struct rl_package *package;
+		const char *part;
 
-		result = rl_package_ensure(
-			b->store, b->recipe->packages.items[i], &package, b->log_tail, b->err);
-		if (!result)
-			products[i] = package->product;
+		packages[i].word = b->packages.items[i];
+		if (rl_package_ensure(b->store, packages[i].word, &package, b->err))
+			return -1;
+		packages[i].product = package->product;
+		free(rl_package_word(packages[i].word, &part));
+		rl_package_part_paths(package, part, &packages[i].paths);
 	}
+	return 0;
+}
+
+static int compose_root(struct build *b, const struct rl_skeleton *skeletons, struct rl_tree *tree)
+{
+	struct rl_compose_package *packages = rl_calloc(b->packages.count, sizeof(*packages));
+	int result = rl_packages_ensure(b->store, &b->packages, b->err);
+
 	if (!result)
-		result = rl_compose_root(tree, b->recipe, products, count, skeletons,
+		result = find_packages(b, packages);
+	if (!result)
+		result = rl_compose_root(tree, b->recipe, packages, b->packages.count, skeletons,
 			b->recipe->skeletons.count, b->time, b->err);
-	free(products);
+	free_packages(packages, b->packages.count);
 	return result;
+}
+
+static int compose(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
+	const char *path, struct rl_tree *tree)
+{
+	tree->root->inode->mtime = b->time;
+	/* They are unpacked beside the output, if that is needed. */
+	if (sources_of(b, disk)->count && rl_make_folders(b->options->folder, b->err))
+		return -1;
+	if (rl_sources_put(tree, sources_of(b, disk), path, b->err))
+		return -1;
+	if (is_root(disk))
+		return compose_root(b, skeletons, tree);
+	return rl_compose_data(tree, skeletons, disk->skeletons.count, b->time, b->err);
 }
 
 static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
@@ -141,14 +217,8 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 	ext.time = b->time;
 	if (!result)
 		result = rl_ext_options_label(&ext, disk->label, b->err);
-	tree->root->inode->mtime = b->time;
-	/* They are unpacked beside the output, if that is needed. */
-	if (!result && sources_of(b, disk)->count)
-		result = rl_make_folders(b->options->folder, b->err);
 	if (!result)
-		result = rl_sources_put(tree, sources_of(b, disk), path, b->err);
-	if (!result)
-		result = compose(b, disk, skeletons, tree);
+		result = compose(b, disk, skeletons, path, tree);
 	if (!result)
 		result = rl_plan_make(tree, &ext, path, &plan, b->err);
 	if (!result)
@@ -165,13 +235,14 @@ static int write_disk(struct build *b, const struct rl_disk_recipe *disk, const 
 
 /* A package's key may have been unknown before its sources were fetched: then it is asked again. */
 static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
-	const char *path, enum rl_disk_state *state, uint64_t *size)
+	const char *path, struct rl_inputs *inputs, enum rl_disk_state *state, uint64_t *size)
 {
 	char key[RL_SHA256_HEX];
 	bool known, touched, keep, unchanged = false;
 
-	if (disk_key(b, disk, skeletons, key, &known))
+	if (disk_inputs(b, disk, skeletons, inputs, &known))
 		return -1;
+	rl_inputs_key(inputs, key);
 	*state = RL_DISK_KEPT;
 	touched = rl_stamp_touched(b->stamp, path);
 	/* What another rootlet made is made anew, but not what a guest has written to. */
@@ -186,13 +257,15 @@ static int make_disk(struct build *b, const struct rl_disk_recipe *disk, const s
 		return rl_fail(b->err, path, "write",
 			"its recipe changed, but the disk was written to since it was built: move it away, "
 			"or use --force");
+	explain(b, path, inputs, known);
 	/* Of an unknown one, such as a build leaves that was killed before it noted it, the bytes tell. */
 	if (write_disk(b, disk, skeletons, path, keep, &unchanged, size))
 		return -1;
 	*state = unchanged ? RL_DISK_UNCHANGED : RL_DISK_WRITTEN;
-	if (!known && disk_key(b, disk, skeletons, key, &known))
+	if (!known && disk_inputs(b, disk, skeletons, inputs, &known))
 		return -1;
-	return rl_stamp_store(b->stamp, path, key, b->err);
+	rl_inputs_key(inputs, key);
+	return rl_stamp_store(b->stamp, path, key, inputs, b->err);
 }
 
 static int build_disk(struct build *b, const struct rl_disk_recipe *disk, rl_disk_done *done, void *context)
@@ -200,33 +273,107 @@ static int build_disk(struct build *b, const struct rl_disk_recipe *disk, rl_dis
 	const struct rl_list *names = skeletons_of(b, disk);
 	char *path = rl_machine_disk_path(b->options->folder, disk);
 	struct rl_skeleton *skeletons = NULL;
+	struct rl_inputs inputs = {.items = NULL};
 	enum rl_disk_state state = RL_DISK_KEPT;
 	uint64_t size = 0;
 	int result = rl_skeletons_load(b->roots, rl_image_recipe_file(b->recipe), names, &skeletons, b->err);
 
 	if (!result)
-		result = make_disk(b, disk, skeletons, path, &state, &size);
+		result = make_disk(b, disk, skeletons, path, &inputs, &state, &size);
 	if (!result && done)
 		done(path, state, size, context);
 	rl_skeletons_free(skeletons, names->count);
+	rl_inputs_free(&inputs);
 	free(path);
 	return result;
 }
 
-int rl_machine_build(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
-	const struct rl_machine_options *options, rl_disk_done *done, void *context, char **log_tail,
-	struct rl_error *err)
-{
-	struct build b = {
-		.roots = roots, .recipe = recipe, .options = options, .log_tail = log_tail, .err = err};
-	int result = rl_machine_time(&b.time, err);
+/* ---- the whole ---- */
 
-	if (!result)
-		result = rl_store_open(&b.store, roots, &options->packages, err);
+static int open_build(struct build *b)
+{
+	struct rl_package_options options = b->options->packages;
+
+	options.settings = b->recipe->settings;
+	options.setting_count = b->recipe->setting_count;
+	if (rl_machine_time(&b->time, b->err) || rl_store_open(&b->store, b->roots, &options, b->err))
+		return -1;
+	return rl_packages_closure(b->store, &b->recipe->packages, &b->packages, b->err);
+}
+
+static void close_build(struct build *b)
+{
+	rl_list_free(&b->packages);
+	rl_store_close(b->store);
+}
+
+/* The package that has the kernel, if it is one: it is built with the image. */
+static int build_kernel(struct build *b)
+{
+	const char *kernel = b->recipe->run.kernel;
+	const struct rl_package *package;
+
+	if (!*kernel || strchr(kernel, '/'))
+		return 0;
+	return rl_package_ensure(b->store, kernel, &package, b->err);
+}
+
+int rl_machine_build(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
+	const struct rl_machine_options *options, rl_disk_done *done, void *context, struct rl_error *err)
+{
+	struct build b = {.roots = roots, .recipe = recipe, .options = options, .err = err};
+	int result = open_build(&b);
+
 	b.stamp = rl_stamp_load(options->folder);
 	for (size_t i = 0; !result && i < recipe->disk_count; i++)
 		result = build_disk(&b, &recipe->disks[i], done, context);
+	if (!result)
+		result = build_kernel(&b);
 	rl_stamp_free(b.stamp);
-	rl_store_close(b.store);
+	close_build(&b);
+	return result;
+}
+
+int rl_machine_tree(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
+	const struct rl_machine_options *options, struct rl_tree **tree, struct rl_error *err)
+{
+	struct build b = {.roots = roots, .recipe = recipe, .options = options, .err = err};
+	const struct rl_disk_recipe *disk = &recipe->disks[0];
+	struct rl_skeleton *skeletons = NULL;
+	char *path = rl_machine_disk_path(options->folder, disk);
+	int result = open_build(&b);
+
+	*tree = rl_tree_new();
+	if (!result)
+		result = rl_skeletons_load(
+			roots, rl_image_recipe_file(recipe), &recipe->skeletons, &skeletons, err);
+	if (!result)
+		result = compose(&b, disk, skeletons, path, *tree);
+	rl_tree_sort(*tree);
+	rl_skeletons_free(skeletons, recipe->skeletons.count);
+	free(path);
+	close_build(&b);
+	return result;
+}
+
+int rl_machine_kernel(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
+	const struct rl_package_options *options, char **path, struct rl_error *err)
+{
+	const char *kernel = recipe->run.kernel;
+	const struct rl_package *package;
+	struct rl_store *store;
+	int result;
+
+	*path = *kernel ? rl_strdup(kernel) : NULL;
+	if (!*kernel || strchr(kernel, '/'))
+		return 0;
+	free(*path);
+	*path = NULL;
+	if (rl_store_open(&store, roots, options, err))
+		return -1;
+	result = rl_package_ensure(store, kernel, &package, err);
+	if (!result)
+		*path = rl_printf("%s/boot/linux", package->product);
+	rl_store_close(store);
 	return result;
 }

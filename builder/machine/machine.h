@@ -9,11 +9,13 @@
 #include "base/error.h"
 #include "package/package.h"
 #include "recipe/recipe.h"
+#include "tree/tree.h"
 
 #include <stdbool.h>
 
 struct rl_machine_options {
 	const char *folder; /* where the images go; made if it is not there */
+	bool explain; /* note why a disk is written */
 	bool force; /* write every disk, also one that a guest has written to */
 	struct rl_package_options packages;
 };
@@ -29,11 +31,18 @@ typedef void rl_disk_done(const char *path, enum rl_disk_state state, uint64_t s
 
 /*
  * Builds what is not up to date. A data disk that a guest has written to since it was built is not
- * replaced without force: that is an error. *log_tail as from rl_package_ensure().
+ * replaced without force: that is an error.
  */
 int rl_machine_build(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
-	const struct rl_machine_options *options, rl_disk_done *done, void *context, char **log_tail,
-	struct rl_error *err);
+	const struct rl_machine_options *options, rl_disk_done *done, void *context, struct rl_error *err);
+
+/* The tree of the recipe's root disk, as it is before it is written; packages are built. To be freed. */
+int rl_machine_tree(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
+	const struct rl_machine_options *options, struct rl_tree **tree, struct rl_error *err);
+
+/* The kernel of the recipe: a path, or the one that a package has, which is built. *path is NULL: the default. */
+int rl_machine_kernel(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
+	const struct rl_package_options *options, char **path, struct rl_error *err);
 
 /* FOLDER/NAME.FS, the image of a disk; the caller frees it. */
 char *rl_machine_disk_path(const char *folder, const struct rl_disk_recipe *disk);

@@ -44,79 +44,79 @@ void rl_skeletons_free(struct rl_skeleton *skeletons, size_t count)
 }
 
 struct hashing {
-	struct rl_hash *hash;
+	struct rl_inputs *inputs;
+	const char *folder;
 	struct rl_error *err;
 };
 
-static int hash_node(struct rl_node *node, void *context)
+static int add_node(struct rl_node *node, void *context)
 {
 	struct hashing *h = context;
 	const struct rl_inode *inode = node->inode;
 	struct rl_bytes bytes = {.fd = -1};
-	char *path = rl_node_path(node), *content;
+	struct rl_buf what = RL_BUF_NONE;
+	char *path = rl_node_path(node);
 	int result = 0;
 
-	rl_hash_string(h->hash, "path", path);
-	free(path);
-	rl_hash_u64(h->hash, "mode", inode->mode);
-	if (S_ISLNK(inode->mode))
-		rl_hash_string(h->hash, "target", inode->target);
-	if (!S_ISREG(inode->mode))
-		return 0;
-	if (rl_content_open(inode, &bytes, h->err))
-		return -1;
-	content = rl_alloc((size_t)inode->size);
-	if (rl_content_read(inode, &bytes, content, (size_t)inode->size, 0)) {
-		int number = errno;
+	rl_buf_printf(&what, "%o %s\n", inode->mode, S_ISLNK(inode->mode) ? inode->target : "");
+	if (S_ISREG(inode->mode)) {
+		if (rl_content_open(inode, &bytes, h->err)) {
+			result = -1;
+		} else if (rl_content_read(inode, &bytes, rl_buf_reserve(&what, (size_t)inode->size),
+				   (size_t)inode->size, 0)) {
+			int number = errno;
 
-		result = -1;
-		if (!rl_content_verify(inode, &bytes, h->err))
-			rl_fail_errno(h->err, node->name, "read", number);
-	} else
-		rl_hash_part(h->hash, "content", content, (size_t)inode->size);
-	free(content);
-	rl_content_close(&bytes);
+			result = -1;
+			if (!rl_content_verify(inode, &bytes, h->err))
+				rl_fail_errno(h->err, node->name, "read", number);
+		} else {
+			what.size += (size_t)inode->size;
+		}
+		rl_content_close(&bytes);
+	}
+	rl_inputs_add(h->inputs, what.data, what.size, "%s%s", h->folder, node->parent ? path : "");
+	rl_buf_free(&what);
+	free(path);
 	return result;
 }
 
-static int hash_folder(struct rl_hash *hash, const char *folder, struct rl_error *err)
+static int add_folder(struct rl_inputs *inputs, const char *folder, struct rl_error *err)
 {
 	struct rl_directory_options options = {.normalise = true, .set_time = true};
 	struct rl_tree *tree = rl_tree_new();
-	struct hashing h = {hash, err};
+	struct hashing h = {inputs, folder, err};
 	int result = rl_source_directory(tree, tree->root, folder, &options, err);
 
 	rl_tree_sort(tree);
 	if (!result)
-		result = rl_tree_walk(tree->root, hash_node, &h);
+		result = rl_tree_walk(tree->root, add_node, &h);
 	rl_tree_free(tree);
 	return result;
 }
 
-static int hash_file(struct rl_hash *hash, const char *name, const char *path, struct rl_error *err)
+int rl_inputs_add_file(struct rl_inputs *inputs, const char *path, struct rl_error *err)
 {
 	char hex[RL_SHA256_HEX];
 
 	if (rl_hash_file(path, hex, err))
 		return -1;
-	rl_hash_string(hash, name, hex);
+	rl_inputs_add_hash(inputs, hex, "%s", path);
 	return 0;
 }
 
-int rl_skeletons_hash(
-	struct rl_hash *hash, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
+int rl_skeletons_inputs(
+	struct rl_inputs *inputs, const struct rl_skeleton *skeletons, size_t count, struct rl_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct rl_skeleton *s = &skeletons[i];
 
-		rl_hash_u64(hash, "skeleton", i);
-		if (s->folder && hash_folder(hash, s->folder, err))
+		if (s->folder && add_folder(inputs, s->folder, err))
 			return -1;
-		if (s->conf && hash_file(hash, "conf", s->conf, err))
+		if (s->conf && rl_inputs_add_file(inputs, s->conf, err))
 			return -1;
 		for (size_t k = 0; s->conf && k < s->paths.path_count; k++)
 			if (s->paths.paths[k].source &&
-				hash_file(hash, "source", s->paths.paths[k].source, err))
+				rl_inputs_add_file(inputs, s->paths.paths[k].source, err))
 				return -1;
 	}
 	return 0;

@@ -80,26 +80,36 @@ static int hash_file(const char *path, void *context)
 	return 0;
 }
 
-int rl_sources_hash(struct rl_hash *hash, const struct rl_list *words, struct rl_error *err)
+static int hash_source(struct rl_hash *hash, const char *word, struct rl_error *err)
+{
+	char *path = rl_source_host_path(word);
+	struct stat st;
+	int result = stat(path, &st) ? rl_fail_errno(err, path, "read source", errno) : 0;
+
+	if (!result && S_ISDIR(st.st_mode)) {
+		result = hash_folder(hash, path, err);
+	} else if (!result) {
+		hash_stat(hash, &st);
+		result = rl_source_files(word, hash_file, hash, err);
+	}
+	free(path);
+	return result;
+}
+
+int rl_sources_inputs(struct rl_inputs *inputs, const struct rl_list *words, struct rl_error *err)
 {
 	const char *epoch = getenv("SOURCE_DATE_EPOCH");
+	int result = 0;
 
-	rl_hash_string(hash, "epoch", words->count && epoch ? epoch : "");
-	for (size_t i = 0; i < words->count; i++) {
-		char *path = rl_source_host_path(words->items[i]);
-		struct stat st;
-		int result = stat(path, &st) ? rl_fail_errno(err, path, "read source", errno) : 0;
+	if (words->count && epoch)
+		rl_inputs_add_text(inputs, epoch, "SOURCE_DATE_EPOCH");
+	for (size_t i = 0; i < words->count && !result; i++) {
+		struct rl_hash *hash = rl_hash_new();
+		char hex[RL_SHA256_HEX];
 
-		rl_hash_string(hash, "source", words->items[i]);
-		if (!result && S_ISDIR(st.st_mode)) {
-			result = hash_folder(hash, path, err);
-		} else if (!result) {
-			hash_stat(hash, &st);
-			result = rl_source_files(words->items[i], hash_file, hash, err);
-		}
-		free(path);
-		if (result)
-			return -1;
+		result = hash_source(hash, words->items[i], err);
+		rl_hash_end_hex(hash, hex);
+		rl_inputs_add_hash(inputs, hex, "%s", words->items[i]);
 	}
-	return 0;
+	return result;
 }

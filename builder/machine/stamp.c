@@ -87,7 +87,15 @@ bool rl_stamp_touched(const struct rl_stamp *stamp, const char *disk_path)
 	       st.st_mtim.tv_nsec != json_integer_value(json_object_get(disk, "mtime_nsec"));
 }
 
-int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *key, struct rl_error *err)
+void rl_stamp_inputs(const struct rl_stamp *stamp, const char *disk_path, struct rl_inputs *inputs)
+{
+	const json_t *disk = json_object_get(stamp->disks, file_name(disk_path));
+
+	rl_inputs_from_json(inputs, json_object_get(disk, "inputs"));
+}
+
+int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *key,
+	const struct rl_inputs *inputs, struct rl_error *err)
 {
 	struct stat st;
 	char *text;
@@ -96,9 +104,9 @@ int rl_stamp_store(struct rl_stamp *stamp, const char *disk_path, const char *ke
 	if (stat(disk_path, &st))
 		return rl_fail_errno(err, disk_path, "read", errno);
 	json_object_set_new(stamp->disks, file_name(disk_path),
-		json_pack("{s:i,s:s,s:I,s:I,s:I}", "format", DATA_FORMAT, "key", key, "size",
+		json_pack("{s:i,s:s,s:I,s:I,s:I,s:o}", "format", DATA_FORMAT, "key", key, "size",
 			(json_int_t)st.st_size, "mtime", (json_int_t)st.st_mtim.tv_sec, "mtime_nsec",
-			(json_int_t)st.st_mtim.tv_nsec));
+			(json_int_t)st.st_mtim.tv_nsec, "inputs", rl_inputs_json(inputs)));
 	text = json_dumps(stamp->disks, JSON_INDENT(2) | JSON_SORT_KEYS);
 	result = rl_publish_bytes(stamp->file, text, strlen(text), err);
 	free(text);

@@ -1,14 +1,13 @@
-/* From a package's name to its product: keys, sources, needs, the build itself, publishing. */
+/* The build of one package: its folders, the sandbox, publishing. */
 #include "package/package-internal.h"
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "base/progress.h"
 #include "base/signals.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +20,7 @@
 struct build {
 	struct rl_store *store;
 	struct rl_package_entry *entry;
+	const struct rl_jobs *jobs;
 	struct rl_temp temp;
 	char *build, *out, *recipe; /* folders in temp */
 	char *log_path;
@@ -29,7 +29,7 @@ struct build {
 
 /* ---- before it: what the sandbox is made of ---- */
 
-static int write_input(const char *folder, const struct rl_input *input, struct rl_error *err)
+static int write_file(const char *folder, const struct rl_recipe_file *input, struct rl_error *err)
 {
 	char *path = rl_printf("%s/%s", folder, input->name), *slash = strrchr(path, '/');
 	mode_t mode = input->executable ? 0755 : 0644;
@@ -65,8 +65,8 @@ static int prepare(struct build *build, struct rl_error *err)
 	build->recipe = rl_temp_folder(&build->temp, "recipe", err);
 	if (!build->build || !build->out || !build->recipe)
 		return -1;
-	for (size_t i = 0; i < entry->input_count && !result; i++)
-		result = write_input(build->recipe, &entry->inputs[i], err);
+	for (size_t i = 0; i < entry->file_count && !result; i++)
+		result = write_file(build->recipe, &entry->files[i], err);
 	if (result)
 		return -1;
 	build->log_path =
@@ -98,15 +98,33 @@ static void add_binds(const struct build *build, struct rl_argv *binds)
 	}
 }
 
-static unsigned count_jobs(const struct rl_store *store)
+/* "with-foo" becomes OPTION_WITH_FOO. */
+static void add_option(struct rl_argv *env, const char *name, const char *value)
 {
-	cpu_set_t set;
+	char *variable = rl_printf("OPTION_%s", name);
 
-	if (store->options.jobs)
-		return store->options.jobs;
-	if (sched_getaffinity(0, sizeof(set), &set) == 0)
-		return (unsigned)CPU_COUNT(&set);
-	return 1;
+	for (char *c = variable; *c; c++)
+		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+	rl_argv_printf(env, "%s=%s", variable, value);
+	free(variable);
+}
+
+static void add_environment(const struct build *build, struct rl_argv *env)
+{
+	const struct rl_package_entry *entry = build->entry;
+	struct rl_buf patches = RL_BUF_NONE;
+	char *text;
+
+	for (size_t i = 0; i < entry->recipe.option_count; i++)
+		add_option(env, entry->recipe.options[i].name, entry->values[i]);
+	for (size_t i = 0; i < entry->recipe.patches.count; i++)
+		rl_buf_printf(&patches, "%s/recipe/%s", i ? " " : "", entry->recipe.patches.items[i]);
+	text = rl_buf_string(&patches);
+	rl_argv_printf(env, "PATCHES=%s", text);
+	free(text);
+	if (build->jobs->pipe[0] >= 0)
+		rl_argv_printf(env, "MAKEFLAGS= -j --jobserver-auth=%d,%d", build->jobs->pipe[0],
+			build->jobs->pipe[1]);
 }
 
 /* ---- the build ---- */
@@ -129,11 +147,13 @@ static int run(struct build *build, char **log_tail, struct rl_error *err)
 	const struct rl_store *store = build->store;
 	const struct rl_package_entry *entry = build->entry;
 	struct rl_sandbox sandbox = {.binds = RL_ARGV_NONE,
+		.env = RL_ARGV_NONE,
 		.build = build->build,
 		.out = build->out,
 		.name = entry->package.name,
 		.version = entry->package.version,
-		.jobs = count_jobs(store)};
+		.jobs = build->jobs->count,
+		.jobserver = build->jobs->pipe[0] < 0 ? NULL : build->jobs->pipe};
 	struct rl_capture capture = {
 		.seconds = store->options.time_limit ? store->options.time_limit : entry->recipe.time_limit,
 		.output_size = entry->recipe.log_limit,
@@ -143,9 +163,8 @@ static int run(struct build *build, char **log_tail, struct rl_error *err)
 	int result;
 
 	add_binds(build, &sandbox.binds);
-	rl_progress(entry->package.name, "building");
+	add_environment(build, &sandbox.env);
 	result = rl_sandbox_run(&sandbox, &capture, &why);
-	rl_progress_clear();
 	if (result && !rl_check_interrupted(entry->package.name, "build", err)) {
 		rl_fail(err, entry->package.name, "build", "build.sh: %s; log: %s", why.reason,
 			build->log_path);
@@ -157,24 +176,20 @@ static int run(struct build *build, char **log_tail, struct rl_error *err)
 	rl_error_clear(&why);
 	rl_buf_free(&capture.tail);
 	rl_argv_free(&sandbox.binds);
+	rl_argv_free(&sandbox.env);
 	return result;
 }
 
 /* ---- after it ---- */
 
-static bool has_product(const struct rl_package *package)
-{
-	struct stat st;
-
-	return package->product && stat(package->product, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* The bytes must be on the disk before the name is: a product that has a name is taken to be whole. */
 static int publish(const struct build *build, struct rl_error *err)
 {
-	const struct rl_package *package = &build->entry->package;
+	struct rl_package *package = &build->entry->package;
 
-	if (rl_product_normalise(build->out, package->name, err) || rl_product_sync(build->out, err))
+	if (rl_product_normalise(build->out, package->name, err) || rl_product_sync(build->out, err) ||
+		rl_product_list(build->out, &package->list, err) ||
+		rl_record_write(build->store, build->entry, &package->list, err))
 		return -1;
 	if (rename(build->out, package->product))
 		return rl_fail_errno(err, package->product, "create", errno);
@@ -189,17 +204,15 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int build_package(
-	struct rl_store *store, struct rl_package_entry *entry, char **log_tail, struct rl_error *err)
+static int build_package(struct rl_store *store, struct rl_package_entry *entry, const struct rl_jobs *jobs,
+	char **log_tail, struct rl_error *err)
 {
-	struct build build = {.store = store, .entry = entry, .temp = RL_TEMP_NONE, .log = -1};
+	struct build build = {.store = store, .entry = entry, .jobs = jobs, .temp = RL_TEMP_NONE, .log = -1};
 	double start = now(), seconds;
 	int result;
 
 	rl_store_note(store, "%s: building", entry->package.name);
-	result = rl_sandbox_check(err);
-	if (!result)
-		result = prepare(&build, err);
+	result = prepare(&build, err);
 	if (!result)
 		result = run(&build, log_tail, err);
 	if (!result)
@@ -218,9 +231,8 @@ static int build_package(
 	return result;
 }
 
-/* One process builds, the others wait and then find the product. */
-static int build_once(
-	struct rl_store *store, struct rl_package_entry *entry, char **log_tail, struct rl_error *err)
+int rl_entry_build(struct rl_store *store, struct rl_package_entry *entry, const struct rl_jobs *jobs,
+	char **log_tail, struct rl_error *err)
 {
 	const struct rl_package *package = &entry->package;
 	struct rl_store_lock lock = RL_STORE_LOCK_NONE;
@@ -228,30 +240,15 @@ static int build_once(
 	char *waiting = rl_printf("%s: waiting for another build of it", package->name);
 	int result = rl_store_lock(store, name, waiting, &lock, err);
 
-	if (!result && !has_product(package))
-		result = build_package(store, entry, log_tail, err);
+	if (!result && !rl_record_check(store, entry))
+		result = build_package(store, entry, jobs, log_tail, err);
 	rl_store_unlock(&lock);
 	free(name);
 	free(waiting);
 	return result;
 }
 
-/* ---- the whole way ---- */
-
-/* Besides 0 and -1: a hash was recorded anew, so that keys which were made with the old one are void. */
-#define AGAIN 1
-
-static void forget_keys(struct rl_store *store)
-{
-	for (size_t i = 0; i < store->entry_count; i++) {
-		struct rl_package_entry *entry = store->entries[i];
-
-		entry->key_known = entry->ensured = false;
-		memset(entry->hashes, 0, entry->recipe.source_count * sizeof(*entry->hashes));
-	}
-}
-
-static int ensure_sources(struct rl_store *store, struct rl_package_entry *entry, struct rl_error *err)
+int rl_entry_fetch(struct rl_store *store, struct rl_package_entry *entry, struct rl_error *err)
 {
 	const struct rl_package_recipe *recipe = &entry->recipe;
 
@@ -264,80 +261,9 @@ static int ensure_sources(struct rl_store *store, struct rl_package_entry *entry
 		if (entry->hashes[i][0] && strcmp(entry->hashes[i], hex) != 0) {
 			rl_store_note(store, "%s: %s has changed since it was recorded", recipe->name,
 				recipe->sources[i].name);
-			return AGAIN;
+			return 1;
 		}
 		memcpy(entry->hashes[i], hex, RL_SHA256_HEX);
 	}
-	return 0;
-}
-
-/* Makes the key known: sources whose hashes it lacks are fetched, here and in what the package needs. */
-static int resolve(struct rl_store *store, struct rl_package_entry *entry, struct rl_error *err)
-{
-	int result = 0;
-
-	rl_entry_key(store, entry);
-	if (entry->key_known)
-		return 0;
-	for (size_t i = 0; i < entry->need_count && !result; i++)
-		result = resolve(store, entry->needs[i], err);
-	if (!result)
-		result = ensure_sources(store, entry, err);
-	if (!result)
-		rl_entry_key(store, entry);
-	return result;
-}
-
-/* What is needed comes first. It is not even looked at if the product is there. */
-static int ensure(
-	struct rl_store *store, struct rl_package_entry *entry, char **log_tail, struct rl_error *err)
-{
-	int result = 0;
-
-	if (entry->ensured)
-		return 0;
-	result = resolve(store, entry, err);
-	if (!result && !has_product(&entry->package)) {
-		for (size_t i = 0; i < entry->need_count && !result; i++)
-			result = ensure(store, entry->needs[i], log_tail, err);
-		if (!result)
-			result = ensure_sources(store, entry, err);
-		if (!result)
-			result = build_once(store, entry, log_tail, err);
-	}
-	entry->ensured = !result;
-	return result;
-}
-
-int rl_package_ensure(struct rl_store *store, const char *name, const struct rl_package **package,
-	char **log_tail, struct rl_error *err)
-{
-	struct rl_package_entry *entry;
-	int result;
-
-	*package = NULL;
-	if (log_tail)
-		*log_tail = NULL;
-	if (rl_entry_load(store, name, &entry, err))
-		return -1;
-	while ((result = ensure(store, entry, log_tail, err)) == AGAIN)
-		forget_keys(store);
-	if (!result)
-		*package = &entry->package;
-	return result;
-}
-
-int rl_package_key(
-	struct rl_store *store, const char *name, char key[RL_SHA256_HEX], bool *known, struct rl_error *err)
-{
-	struct rl_package_entry *entry;
-
-	key[0] = '\0';
-	*known = false;
-	if (rl_entry_load(store, name, &entry, err))
-		return -1;
-	rl_entry_key(store, entry);
-	*known = entry->key_known;
-	memcpy(key, entry->package.key, RL_SHA256_HEX);
 	return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "package/package-internal.h"
 
+#include "base/glob.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/progress.h"
@@ -215,15 +216,15 @@ static bool has_lists(const char *apt)
 
 /* ---- the file ---- */
 
-/* The only file of a folder that ends so; NULL if there is none. The caller frees it. */
-static char *find_file(const char *folder, const char *tail)
+/* The only file of a folder with such a name; NULL if there is none. The caller frees it. */
+static char *find_file(const char *folder, const char *glob)
 {
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
 	char *path = NULL;
 
 	while (dir && !path && (entry = readdir(dir)))
-		if (ends_with(entry->d_name, tail))
+		if (rl_glob_match(glob, entry->d_name))
 			path = rl_printf("%s/%s", folder, entry->d_name);
 	if (dir)
 		closedir(dir);
@@ -239,17 +240,13 @@ static int get_file(const char *config, const struct rl_source_recipe *source, c
 	if (!source->debian_source[0]) {
 		if (apt_get(config, folder, get_binary, err))
 			return -1;
-		*file = find_file(folder, ".deb");
+		*file = find_file(folder, "*.deb");
 		return *file ? 0 : rl_fail(err, "apt-get", "fetch", "apt-get fetched no .deb");
 	}
 	if (apt_get(config, folder, get_source, err))
 		return -1;
-	*file = rl_printf("%s/%s", folder, source->debian_file);
-	if (access(*file, R_OK) == 0)
-		return 0;
-	free(*file);
-	*file = NULL;
-	return rl_fail(err, "apt-get", "fetch", "it has no file %s: another version", source->debian_file);
+	*file = find_file(folder, source->debian_file);
+	return *file ? 0 : rl_fail(err, "apt-get", "fetch", "it has no file %s: another version", source->debian_file);
 }
 
 static int update(struct rl_store *store, const char *package, const char *config, const char *apt,

@@ -6,6 +6,7 @@
 #include "base/publish.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,37 +81,81 @@ out:
 
 /* ---- loading ---- */
 
-static int read_input(struct rl_package_entry *entry, const char *path, const char *name, bool may_run,
-	struct rl_error *err)
+static int read_file(struct rl_package_entry *entry, const char *name, bool may_run, struct rl_error *err)
 {
-	struct rl_input *input = &entry->inputs[entry->input_count++];
+	struct rl_recipe_file *file;
+	char *path;
 	struct stat st;
-
-	*input = (struct rl_input){.name = rl_strdup(name), .bytes = RL_BUF_NONE};
-	if (rl_read_file(path, INPUT_LIMIT, &input->bytes, err))
-		return -1;
-	input->executable = may_run && stat(path, &st) == 0 && (st.st_mode & S_IXUSR);
-	return 0;
-}
-
-static int read_inputs(struct rl_package_entry *entry, struct rl_error *err)
-{
-	const struct rl_package_recipe *recipe = &entry->recipe;
-	char *script = rl_printf("%s/build.sh", recipe->folder);
 	int result;
 
-	entry->inputs = rl_calloc(recipe->files.count + 2, sizeof(*entry->inputs));
-	result = read_input(entry, recipe->file, "recipe.conf", false, err);
+	for (size_t i = 0; i < entry->file_count; i++)
+		if (!strcmp(entry->files[i].name, name))
+			return 0;
+	file = &entry->files[entry->file_count++];
+	path = rl_printf("%s/%s", entry->recipe.folder, name);
+	*file = (struct rl_recipe_file){.name = rl_strdup(name), .bytes = RL_BUF_NONE};
+	result = rl_read_file(path, INPUT_LIMIT, &file->bytes, err);
 	if (!result)
-		result = read_input(entry, script, "build.sh", false, err);
-	free(script);
-	for (size_t i = 0; i < recipe->files.count && !result; i++) {
-		char *path = rl_printf("%s/%s", recipe->folder, recipe->files.items[i]);
-
-		result = read_input(entry, path, recipe->files.items[i], true, err);
-		free(path);
-	}
+		file->executable = may_run && stat(path, &st) == 0 && (st.st_mode & S_IXUSR);
+	free(path);
 	return result;
+}
+
+static int read_files(struct rl_package_entry *entry, struct rl_error *err)
+{
+	const struct rl_package_recipe *recipe = &entry->recipe;
+	int result;
+
+	entry->files = rl_calloc(recipe->files.count + recipe->patches.count + 1, sizeof(*entry->files));
+	result = read_file(entry, "build.sh", false, err);
+	for (size_t i = 0; i < recipe->patches.count && !result; i++)
+		result = read_file(entry, recipe->patches.items[i], false, err);
+	for (size_t i = 0; i < recipe->files.count && !result; i++)
+		result = read_file(entry, recipe->files.items[i], true, err);
+	return result;
+}
+
+static int fail_setting(const struct rl_setting *setting, const char *reason, struct rl_error *err)
+{
+	char *place = rl_printf("%s:%u", setting->file, setting->line);
+
+	rl_fail(err, place, "read recipe", "option '%s.%s': %s", setting->package, setting->option, reason);
+	free(place);
+	return -1;
+}
+
+static const struct rl_package_option *find_option(
+	const struct rl_package_recipe *recipe, const char *name, size_t *index)
+{
+	for (*index = 0; *index < recipe->option_count; ++*index)
+		if (!strcmp(recipe->options[*index].name, name))
+			return &recipe->options[*index];
+	return NULL;
+}
+
+/* The defaults, and what the store's user wants instead; the last one wins. */
+static int choose_options(const struct rl_store *store, struct rl_package_entry *entry, struct rl_error *err)
+{
+	const struct rl_package_recipe *recipe = &entry->recipe;
+
+	entry->values = rl_calloc(recipe->option_count, sizeof(*entry->values));
+	for (size_t i = 0; i < recipe->option_count; i++)
+		entry->values[i] = recipe->options[i].value;
+	for (size_t i = 0; i < store->options.setting_count; i++) {
+		const struct rl_setting *setting = &store->options.settings[i];
+		const struct rl_package_option *option;
+		size_t index;
+
+		if (strcmp(setting->package, recipe->name) != 0)
+			continue;
+		option = find_option(recipe, setting->option, &index);
+		if (!option)
+			return fail_setting(setting, "the package has no such option", err);
+		if (option->values.count && !rl_list_has(&option->values, setting->value))
+			return fail_setting(setting, "the option cannot have that value", err);
+		entry->values[index] = setting->value;
+	}
+	return 0;
 }
 
 static struct rl_package_entry *find_entry(const struct rl_store *store, const char *name)
@@ -139,6 +184,33 @@ static int fail_cycle(
 }
 
 static int load(struct rl_store *store, const char *name, const struct rl_package_entry *parent,
+	struct rl_package_entry **found, struct rl_error *err);
+
+/* Words, some with parts; in a build each package is there as a whole, and once. */
+static int load_needs(struct rl_store *store, struct rl_package_entry *entry, const struct rl_list *words,
+	struct rl_error *err)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < words->count && !result; i++) {
+		const char *part;
+		char *name = rl_package_word(words->items[i], &part);
+		struct rl_package_entry *need = NULL;
+		bool known = false;
+
+		result = load(store, name, entry, &need, err);
+		if (!result && *part && !rl_package_has_part(&need->recipe, part))
+			result = rl_fail(err, entry->recipe.file, "needs", "%s has no part '%s'", name, part);
+		for (size_t k = 0; k < entry->need_count; k++)
+			known |= entry->needs[k] == need;
+		if (!result && !known)
+			entry->needs[entry->need_count++] = need;
+		free(name);
+	}
+	return result;
+}
+
+static int load(struct rl_store *store, const char *name, const struct rl_package_entry *parent,
 	struct rl_package_entry **found, struct rl_error *err)
 {
 	struct rl_package_entry *entry = find_entry(store, name);
@@ -150,20 +222,21 @@ static int load(struct rl_store *store, const char *name, const struct rl_packag
 	entry->package.name = rl_strdup(name);
 	entry->parent = parent;
 	entry->loading = true;
-	if (rl_package_recipe_load(store->roots, name, &entry->recipe, err) || read_inputs(entry, err)) {
+	if (rl_package_recipe_load(store->roots, name, &entry->recipe, err) || read_files(entry, err) ||
+		choose_options(store, entry, err)) {
 		rl_entry_free(entry);
 		return -1;
 	}
 	entry->package.version = rl_strdup(entry->recipe.version);
+	entry->package.recipe = &entry->recipe;
 	RL_GROW(store->entries, store->entry_count, store->entry_room);
 	store->entries[store->entry_count++] = entry;
 	entry->hashes = rl_calloc(entry->recipe.source_count, sizeof(*entry->hashes));
-	entry->needs = rl_calloc(entry->recipe.needs.count, sizeof(struct rl_package_entry *));
-	for (size_t i = 0; i < entry->recipe.needs.count; i++) {
-		if (load(store, entry->recipe.needs.items[i], entry, &entry->needs[i], err))
-			return -1;
-		entry->need_count++;
-	}
+	entry->needs = rl_calloc(entry->recipe.needs.count + entry->recipe.build_needs.count,
+		sizeof(struct rl_package_entry *));
+	if (load_needs(store, entry, &entry->recipe.needs, err) ||
+		load_needs(store, entry, &entry->recipe.build_needs, err))
+		return -1;
 	entry->loading = false;
 	entry->parent = NULL;
 	*found = entry;
@@ -185,11 +258,14 @@ int rl_entry_load(
 
 void rl_entry_free(struct rl_package_entry *entry)
 {
-	for (size_t i = 0; i < entry->input_count; i++) {
-		free(entry->inputs[i].name);
-		rl_buf_free(&entry->inputs[i].bytes);
+	for (size_t i = 0; i < entry->file_count; i++) {
+		free(entry->files[i].name);
+		rl_buf_free(&entry->files[i].bytes);
 	}
-	free(entry->inputs);
+	free(entry->files);
+	free(entry->values);
+	rl_inputs_free(&entry->inputs);
+	rl_product_list_free(&entry->package.list);
 	free(entry->hashes);
 	free(entry->needs);
 	rl_package_recipe_free(&entry->recipe);
@@ -201,58 +277,76 @@ void rl_entry_free(struct rl_package_entry *entry)
 
 /* ---- keys ---- */
 
-static void hash_inputs(struct rl_hash *hash, const struct rl_package_entry *entry)
+static void add_files(struct rl_package_entry *entry)
 {
-	for (size_t i = 0; i < entry->input_count; i++) {
-		const struct rl_input *input = &entry->inputs[i];
+	for (size_t i = 0; i < entry->file_count; i++) {
+		const struct rl_recipe_file *file = &entry->files[i];
 
-		rl_hash_string(hash, "file", input->name);
-		rl_hash_u64(hash, "executable", input->executable);
-		rl_hash_part(hash, "bytes", input->bytes.data ? input->bytes.data : "", input->bytes.size);
+		rl_inputs_add(&entry->inputs, file->bytes.data ? file->bytes.data : "", file->bytes.size,
+			"%s%s", file->name, file->executable ? " (executable)" : "");
 	}
 }
 
-static bool hash_sources(
-	struct rl_hash *hash, const struct rl_store *store, const struct rl_package_entry *entry)
+static void add_patches(struct rl_package_entry *entry)
+{
+	struct rl_buf names = RL_BUF_NONE;
+
+	for (size_t i = 0; i < entry->recipe.patches.count; i++)
+		rl_buf_printf(&names, "%s\n", entry->recipe.patches.items[i]);
+	if (names.size)
+		rl_inputs_add(&entry->inputs, names.data, names.size, "the order of the patches");
+	rl_buf_free(&names);
+}
+
+static bool add_sources(const struct rl_store *store, struct rl_package_entry *entry)
 {
 	for (size_t i = 0; i < entry->recipe.source_count; i++) {
 		const struct rl_source_recipe *source = &entry->recipe.sources[i];
 
 		if (!entry->hashes[i][0] && !rl_source_hash(store, source, entry->hashes[i]))
 			return false;
-		rl_hash_string(hash, "source", source->name);
-		rl_hash_string(hash, "sha256", entry->hashes[i]);
+		rl_inputs_add_hash(&entry->inputs, entry->hashes[i], "source %s", source->name);
 	}
 	return true;
 }
 
-static bool hash_needs(struct rl_hash *hash, const struct rl_package_entry *entry)
+static bool add_needs(struct rl_package_entry *entry)
 {
 	for (size_t i = 0; i < entry->need_count; i++) {
 		if (!entry->needs[i]->key_known)
 			return false;
-		rl_hash_string(hash, "needs", entry->needs[i]->package.name);
-		rl_hash_string(hash, "key", entry->needs[i]->package.key);
+		rl_inputs_add_hash(&entry->inputs, entry->needs[i]->package.key, "package %s",
+			entry->needs[i]->package.name);
 	}
 	return true;
 }
 
+/*
+ * What a build can see, and no more: who changes a summary, a URL or a part does not want to wait for a
+ * compiler.
+ */
 void rl_entry_key(struct rl_store *store, struct rl_package_entry *entry)
 {
 	struct rl_package *package = &entry->package;
-	struct rl_hash *hash;
+	char version[16];
 
 	if (entry->key_known)
 		return;
 	for (size_t i = 0; i < entry->need_count; i++)
 		rl_entry_key(store, entry->needs[i]);
-	hash = rl_hash_new();
-	rl_hash_u64(hash, "sandbox", RL_SANDBOX_VERSION);
-	rl_hash_string(hash, "toolchain", toolchain(store));
-	rl_hash_string(hash, "name", package->name);
-	hash_inputs(hash, entry);
-	entry->key_known = hash_sources(hash, store, entry) && hash_needs(hash, entry);
-	rl_hash_end_hex(hash, package->key);
+	rl_inputs_free(&entry->inputs);
+	snprintf(version, sizeof(version), "%d", RL_SANDBOX_VERSION);
+	rl_inputs_add_text(&entry->inputs, version, "the sandbox");
+	rl_inputs_add_text(&entry->inputs, toolchain(store), "the compiler");
+	rl_inputs_add_text(&entry->inputs, package->name, "the name");
+	rl_inputs_add_text(&entry->inputs, package->version, "the version");
+	add_files(entry);
+	add_patches(entry);
+	for (size_t i = 0; i < entry->recipe.option_count; i++)
+		rl_inputs_add_text(
+			&entry->inputs, entry->values[i], "option %s", entry->recipe.options[i].name);
+	entry->key_known = add_sources(store, entry) && add_needs(entry);
+	rl_inputs_key(&entry->inputs, package->key);
 	free(package->product);
 	package->product = NULL;
 	if (entry->key_known)

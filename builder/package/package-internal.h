@@ -3,33 +3,44 @@
 #define RL_PACKAGE_PACKAGE_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/inputs.h"
 #include "base/process.h"
 #include "package/package.h"
 
 /* The time that every file of a product has, and SOURCE_DATE_EPOCH in a build: 2020-01-01. */
 #define RL_PRODUCT_EPOCH 1577836800
 /* Stands in every key: to be raised when what a build can see or what becomes of its product changes. */
-#define RL_SANDBOX_VERSION 1
+#define RL_SANDBOX_VERSION 2
 
 /* A file of a recipe's folder that counts for the result, as it was when the key was made of it. */
-struct rl_input {
+struct rl_recipe_file {
 	char *name;
 	struct rl_buf bytes;
 	bool executable;
 };
 
+enum rl_entry_state {
+	RL_ENTRY_UNKNOWN,
+	RL_ENTRY_WANTED, /* it is to be built */
+	RL_ENTRY_RUNNING,
+	RL_ENTRY_THERE, /* the product is in the store, as its record says */
+	RL_ENTRY_FAILED, /* it, or what it needs */
+};
+
 struct rl_package_entry {
 	struct rl_package package; /* the key is valid only if key_known */
 	struct rl_package_recipe recipe;
-	struct rl_input *inputs; /* recipe.conf, build.sh, then the recipe's files */
-	size_t input_count;
-	struct rl_package_entry **needs; /* in the recipe's order; owned by the store */
+	struct rl_recipe_file *files; /* build.sh, patches, then the recipe's other files */
+	size_t file_count;
+	struct rl_package_entry **needs; /* in the recipe's order, then its build-needs; owned by the store */
 	size_t need_count;
+	const char **values; /* of the recipe's options */
+	struct rl_inputs inputs; /* what the key is made of */
 	char (*hashes)[RL_SHA256_HEX]; /* of the sources, as they stand in the key; "": not known yet */
 	const struct rl_package_entry *parent; /* who asked for it, while it is being loaded */
 	bool loading;
 	bool key_known;
-	bool ensured; /* the product is in the store */
+	enum rl_entry_state state;
 };
 
 struct rl_store {
@@ -39,6 +50,7 @@ struct rl_store {
 	char *toolchain; /* what the compiler and the linker call themselves; NULL: not asked yet */
 	struct rl_package_entry **entries;
 	size_t entry_count, entry_room;
+	int in_use; /* a lock that it shares with others, or -1 */
 	struct rl_list dead_hosts; /* upstream hosts that could not be reached */
 	bool apt_updated; /* the private apt lists were brought up to date by this process */
 };
@@ -50,6 +62,9 @@ char *rl_store_path(const struct rl_store *store, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void rl_store_note(const struct rl_store *store, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Shares the store with other processes, or has it alone: then fails if another one uses it. */
+int rl_store_share(struct rl_store *store, bool alone, struct rl_error *err);
 
 /* A lock that processes take on a name in the store; it ends with the process, however that ends. */
 struct rl_store_lock {
@@ -135,9 +150,11 @@ void rl_debian_convert_lines(const char *text, size_t size, const char *codename
 
 struct rl_sandbox {
 	struct rl_argv binds; /* pairs: a path here, the path where the build sees it; read-only */
+	struct rl_argv env; /* NAME=VALUE, besides what every build has */
 	const char *build, *out; /* folders that become /build and /out */
 	const char *name, *version;
 	unsigned jobs;
+	const int *jobserver; /* the two ends of make's pipe, which the build inherits; NULL: none */
 };
 
 /* Runs /recipe/build.sh. When it returns, nothing that was started in the sandbox runs any more. */
@@ -149,5 +166,40 @@ int rl_sandbox_run(const struct rl_sandbox *sandbox, struct rl_capture *capture,
 int rl_product_normalise(const char *folder, const char *package, struct rl_error *err);
 /* Returns when all of it is on the disk. */
 int rl_product_sync(const char *folder, struct rl_error *err);
+/* What is in it: reads every byte. */
+int rl_product_list(const char *folder, struct rl_product_list *list, struct rl_error *err);
+void rl_product_list_free(struct rl_product_list *list);
+
+/* ---- record.c ---- */
+
+/* Publishes what the entry's product was made from and what is in it: before the product has its name. */
+int rl_record_write(struct rl_store *store, const struct rl_package_entry *entry,
+	const struct rl_product_list *list, struct rl_error *err);
+/*
+ * Whether the entry's product is there and is what its record says; then its list is filled in, and the
+ * record's time says when it was last used. A damaged product is noted, and removed.
+ */
+bool rl_record_check(struct rl_store *store, struct rl_package_entry *entry);
+/* How the entry's inputs differ from those of the last product of its name; the caller frees it. */
+char *rl_record_explain(struct rl_store *store, const struct rl_package_entry *entry);
+
+/* ---- build.c ---- */
+
+/* make's jobserver, and how many jobs there are at most. */
+struct rl_jobs {
+	unsigned count;
+	int pipe[2]; /* count bytes, less those that somebody works for */
+};
+
+/* Builds one package whose needs are there. One process builds, the others wait and then find the product. */
+int rl_entry_build(struct rl_store *store, struct rl_package_entry *entry, const struct rl_jobs *jobs,
+	char **log_tail, struct rl_error *err);
+/* Has its sources in the store afterwards. 1: a hash was recorded anew, so keys made with the old one are void. */
+int rl_entry_fetch(struct rl_store *store, struct rl_package_entry *entry, struct rl_error *err);
+
+/* ---- schedule.c ---- */
+
+/* Builds the entries that are wanted, in an order in which what is needed comes first. */
+int rl_schedule_run(struct rl_store *store, struct rl_package_entry **entries, size_t count, struct rl_error *err);
 
 #endif

@@ -21,6 +21,8 @@ struct walk {
 	/* A folder, when its entries are done. */
 	int (*after)(int folder, const char *path, struct rl_error *err);
 	size_t count;
+	struct rl_product_list *list;
+	size_t top; /* how much of a path stands for the folder */
 };
 
 static int walk_folder(
@@ -142,4 +144,89 @@ int rl_product_sync(const char *folder, struct rl_error *err)
 	struct walk walk = {.entry = sync_entry, .after = sync_fd};
 
 	return walk_folder(&walk, AT_FDCWD, folder, "/out", err);
+}
+
+/* ---- what is in it ---- */
+
+static int nothing_after(int folder, const char *path, struct rl_error *err)
+{
+	(void)folder;
+	(void)path;
+	(void)err;
+	return 0;
+}
+
+static int list_file(int parent, const char *name, struct rl_product_file *file, const char *path, struct rl_error *err)
+{
+	int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	char hex[RL_SHA256_HEX];
+	int result = 0;
+
+	if (fd < 0 || rl_hash_range(fd, 0, file->size, hex))
+		result = rl_fail_errno(err, path, "read", errno);
+	else
+		file->content = rl_strdup(hex);
+	rl_close(&fd);
+	return result;
+}
+
+static int list_link(int parent, const char *name, struct rl_product_file *file, const char *path, struct rl_error *err)
+{
+	char target[4096];
+	ssize_t n = readlinkat(parent, name, target, sizeof(target));
+
+	if (n < 0 || n == sizeof(target))
+		return rl_fail_errno(err, path, "read", n < 0 ? errno : ENAMETOOLONG);
+	file->content = rl_strndup(target, (size_t)n);
+	return 0;
+}
+
+static int list_entry(struct walk *walk, int parent, const char *name, const char *path, struct rl_error *err)
+{
+	struct rl_product_list *list = walk->list;
+	struct rl_product_file *file;
+	struct stat st;
+
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW))
+		return rl_fail_errno(err, path, "stat", errno);
+	RL_GROW(list->files, list->count, list->room);
+	file = &list->files[list->count++];
+	*file = (struct rl_product_file){.path = rl_strdup(path + walk->top), .mode = st.st_mode};
+	if (S_ISREG(st.st_mode)) {
+		file->size = (uint64_t)st.st_size;
+		return list_file(parent, name, file, path, err);
+	}
+	if (S_ISLNK(st.st_mode))
+		return list_link(parent, name, file, path, err);
+	file->content = rl_strdup("");
+	return S_ISDIR(st.st_mode) ? walk_folder(walk, parent, name, path, err) : 0;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct rl_product_file *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+int rl_product_list(const char *folder, struct rl_product_list *list, struct rl_error *err)
+{
+	struct walk walk = {.entry = list_entry, .after = nothing_after, .list = list, .top = strlen(folder)};
+
+	*list = (struct rl_product_list){.files = NULL};
+	if (walk_folder(&walk, AT_FDCWD, folder, folder, err))
+		return -1;
+	if (list->count)
+		qsort(list->files, list->count, sizeof(*list->files), by_path);
+	return 0;
+}
+
+void rl_product_list_free(struct rl_product_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->files[i].path);
+		free(list->files[i].content);
+	}
+	free(list->files);
+	*list = (struct rl_product_list){.files = NULL};
 }

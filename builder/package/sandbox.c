@@ -144,6 +144,8 @@ static void add_environment(struct rl_argv *env, const struct rl_sandbox *sandbo
 	rl_argv_printf(env, "NAME=%s", sandbox->name);
 	rl_argv_printf(env, "VERSION=%s", sandbox->version);
 	rl_argv_printf(env, "JOBS=%u", sandbox->jobs);
+	for (size_t i = 0; i < sandbox->env.count; i++)
+		rl_argv_add(env, sandbox->env.items[i]);
 }
 
 static void add_build(struct rl_argv *argv, const struct rl_sandbox *sandbox)
@@ -172,7 +174,8 @@ int rl_sandbox_run(const struct rl_sandbox *sandbox, struct rl_capture *capture,
 	static const char *const command[] = {
 		"/bin/sh", "-c", "umask 022; /bin/sh -eu /recipe/build.sh; exit $?", NULL};
 	struct rl_argv argv = RL_ARGV_NONE, env = RL_ARGV_NONE;
-	struct rl_spawn spawn = {.in = -1};
+	struct rl_spawn spawn = {
+		.in = -1, .keep = sandbox->jobserver, .keep_count = sandbox->jobserver ? 2 : 0};
 	int result;
 
 	add_base(&argv);

@@ -16,9 +16,15 @@
 
 /* ---- what is known and what is there ---- */
 
+/* Debian's name of what has no hash of its own. */
+static const char *recorded_under(const struct rl_source_recipe *source)
+{
+	return source->debian_binary[0] ? source->debian_binary : source->debian_source;
+}
+
 static char *recorded_path(const struct rl_store *store, const struct rl_source_recipe *source)
 {
-	return rl_store_path(store, "recorded/%s/%s", source->debian_binary, source->name);
+	return rl_store_path(store, "recorded/%s/%s", recorded_under(source), source->name);
 }
 
 bool rl_source_hash(
@@ -48,7 +54,7 @@ bool rl_source_hash(
 static int record(const struct rl_store *store, const struct rl_source_recipe *source, const char *hex,
 	struct rl_error *err)
 {
-	char *folder = rl_store_path(store, "recorded/%s", source->debian_binary);
+	char *folder = rl_store_path(store, "recorded/%s", recorded_under(source));
 	char *path = recorded_path(store, source), *line = rl_printf("%s\n", hex);
 	int result = rl_make_folders(folder, err);
 

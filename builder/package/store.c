@@ -17,7 +17,7 @@
 
 #define POLL_MS 100
 
-static const char *const folders[] = {"sources", "products", "logs", "tmp", "locks", "recorded"};
+static const char *const folders[] = {"sources", "products", "logs", "tmp", "locks", "recorded", "records"};
 
 char *rl_store_path(const struct rl_store *store, const char *format, ...)
 {
@@ -223,6 +223,32 @@ static void clean_tmp(const struct rl_store *store)
 
 /* ---- the store ---- */
 
+/*
+ * Whoever uses the store shares this lock, and whoever cleans it up has it alone. Where the store is
+ * read-only, or another user's, it may be opened for reading only: that is enough for a lock.
+ */
+int rl_store_share(struct rl_store *store, bool alone, struct rl_error *err)
+{
+	char *path = rl_store_path(store, "in-use");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666), result = 0;
+
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+		if (alone || errno != EWOULDBLOCK)
+			result = errno == EWOULDBLOCK
+					 ? rl_fail(err, store->folder, "clean", "it is in use: a build is running")
+					 : rl_fail_errno(err, path, "lock", errno);
+		else if (flock(fd, LOCK_SH))
+			result = rl_fail_errno(err, path, "lock", errno);
+	}
+	/* One that cannot even be read is of no use to us: what follows says so. */
+	rl_close(&store->in_use);
+	store->in_use = fd;
+	free(path);
+	return result;
+}
+
 static char *find_folder(struct rl_error *err)
 {
 	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -253,6 +279,7 @@ int rl_store_open(struct rl_store **store, const struct rl_recipe_roots *roots,
 		return -1;
 	s = rl_calloc(1, sizeof(*s));
 	s->folder = folder;
+	s->in_use = -1;
 	s->roots = roots;
 	if (options)
 		s->options = *options;
@@ -262,6 +289,8 @@ int rl_store_open(struct rl_store **store, const struct rl_recipe_roots *roots,
 		result = rl_make_folders(path, err);
 		free(path);
 	}
+	if (!result)
+		result = rl_store_share(s, false, err);
 	if (result) {
 		rl_store_close(s);
 		return -1;
@@ -279,6 +308,7 @@ void rl_store_close(struct rl_store *store)
 		rl_entry_free(store->entries[i]);
 	free(store->entries);
 	rl_list_free(&store->dead_hosts);
+	rl_close(&store->in_use);
 	free(store->toolchain);
 	free(store->folder);
 	free(store);

@@ -100,6 +100,13 @@ const char *rl_check_file_name(const char *text)
 	return "is not a safe file name: letters, digits, +, ., _, ~ and -, the first a letter or a digit";
 }
 
+const char *rl_check_file_glob(const char *text)
+{
+	if (made_of(text, LOWER UPPER DIGITS "_", LOWER UPPER DIGITS "+._~-*", FILE_NAME_MAX))
+		return NULL;
+	return rl_check_file_name(text);
+}
+
 /* Why a path's components are not good: it has none that is empty, "." or "..". */
 static const char *check_components(const char *path)
 {

@@ -84,15 +84,21 @@ static int read_urls(
 /* That the source can be found somewhere, and that what is found can be told to be the right one. */
 static int check_origin(const struct rl_section *section, const struct rl_source_recipe *source)
 {
-	bool pinned_origin = source->urls.count || *source->debian_source;
+	/* Debian's own files change with its security updates: one with a * in its name cannot be pinned. */
+	bool moves = strchr(source->debian_file, '*') != NULL;
+	bool pinned_origin = source->urls.count || (*source->debian_source && !moves);
 
 	if (!*source->debian_source != !*source->debian_file)
 		return rl_document_fail(section->document, section->line,
 			"source '%s' has only one of debian-source and debian-file", source->name);
-	if (!pinned_origin && !*source->debian_binary)
+	if (moves && (source->urls.count || *source->sha256))
+		return rl_document_fail(section->document, section->line,
+			"source '%s': a debian-file with a * is recorded, so there are neither urls nor sha256",
+			source->name);
+	if (!pinned_origin && !moves && !*source->debian_binary)
 		return rl_document_fail(section->document, section->line,
 			"source '%s' wants urls, debian-source or debian-binary", source->name);
-	if (pinned_origin && *source->debian_binary)
+	if ((pinned_origin || moves) && *source->debian_binary)
 		return rl_document_fail(section->document, section->line,
 			"source '%s' has debian-binary besides urls or debian-source", source->name);
 	return pinned_origin ? rl_require(section, "sha256") : 0;
@@ -119,7 +125,7 @@ static int read_source(
 	result = rl_read_text(section, "sha256", rl_check_sha256, &source->sha256) |
 		 read_urls(section, recipe, &source->urls) |
 		 read_expanded(section, "debian-source", recipe, rl_check_name, &source->debian_source) |
-		 read_expanded(section, "debian-file", recipe, rl_check_file_name, &source->debian_file) |
+		 read_expanded(section, "debian-file", recipe, rl_check_file_glob, &source->debian_file) |
 		 read_expanded(section, "debian-binary", recipe, rl_check_name, &source->debian_binary);
 	return result ? result : check_origin(section, source);
 }

@@ -123,6 +123,7 @@ rl_check rl_check_option;
 rl_check rl_check_glob;
 rl_check rl_check_version;
 rl_check rl_check_file_name; /* one component, safe */
+rl_check rl_check_file_glob; /* the same, or with * in it */
 rl_check rl_check_file_path; /* relative, below the recipe's folder */
 rl_check rl_check_image_path; /* absolute, in its only spelling */
 rl_check rl_check_account; /* of a user or a group */

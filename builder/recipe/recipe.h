@@ -32,8 +32,11 @@ struct rl_recipe_roots {
 	struct rl_list folders;
 };
 
-/* The current folder, the folder of the executable, and the installed share folder: those with recipes/. */
-void rl_recipe_roots_find(struct rl_recipe_roots *roots);
+/*
+ * Adds the folders of ROOTLET_PATH, the current folder, that of the executable, and the installed share
+ * folder, those with recipes/. What is in the list already comes first, and must have recipes/.
+ */
+int rl_recipe_roots_find(struct rl_recipe_roots *roots, struct rl_error *err);
 void rl_recipe_roots_free(struct rl_recipe_roots *roots);
 /* The path of ROOT/relative ("recipes/images/demo.conf") in the first root that has it, or NULL; the caller frees it. */
 char *rl_recipe_roots_lookup(const struct rl_recipe_roots *roots, const char *relative);
@@ -43,10 +46,10 @@ char *rl_recipe_roots_lookup(const struct rl_recipe_roots *roots, const char *re
 struct rl_source_recipe {
 	unsigned line;
 	char *name; /* the file's name in /src, {version} replaced */
-	char *sha256; /* 64 hex digits, lower case; "": recorded at the first fetch (debian_binary only) */
+	char *sha256; /* 64 hex digits, lower case; "": recorded at the first fetch */
 	struct rl_list urls; /* upstream, placeholders replaced */
 	char *debian_source; /* a Debian source package with the same bytes, or "" */
-	char *debian_file; /* the file's name in it */
+	char *debian_file; /* the file's name in it; one with a * is not pinned */
 	char *debian_binary; /* a Debian binary package to take the .deb of, or "" */
 };
 

@@ -70,12 +70,51 @@ static void add_root(struct rl_recipe_roots *roots, const char *folder)
 		rl_list_add(&roots->folders, folder);
 }
 
-void rl_recipe_roots_find(struct rl_recipe_roots *roots)
+/* Who names a folder means it. */
+static int add_named(struct rl_recipe_roots *roots, const char *folder, const char *by, struct rl_error *err)
+{
+	char *recipes = in_root(folder, "recipes");
+	struct stat st;
+	int result = 0;
+
+	if (stat(recipes, &st))
+		result = rl_fail(err, folder, by, "it has no folder recipes/");
+	else
+		add_root(roots, folder);
+	free(recipes);
+	return result;
+}
+
+static int add_path(struct rl_recipe_roots *roots, struct rl_error *err)
+{
+	const char *path = getenv("ROOTLET_PATH");
+
+	while (path && *path) {
+		size_t size = strcspn(path, ":");
+		char *folder = rl_strndup(path, size);
+		int result = size ? add_named(roots, folder, "find recipes (ROOTLET_PATH)", err) : 0;
+
+		free(folder);
+		if (result)
+			return -1;
+		path += size + (path[size] == ':');
+	}
+	return 0;
+}
+
+int rl_recipe_roots_find(struct rl_recipe_roots *roots, struct rl_error *err)
 {
 	char program[PATH_MAX], *slash, *share;
 	ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	struct rl_list named = roots->folders;
+	int result = 0;
 
 	*roots = (struct rl_recipe_roots){{NULL, 0, 0}};
+	for (size_t i = 0; i < named.count && !result; i++)
+		result = add_named(roots, named.items[i], "find recipes", err);
+	rl_list_free(&named);
+	if (result || add_path(roots, err))
+		return -1;
 	add_root(roots, ".");
 	if (size > 0) {
 		program[size] = '\0';
@@ -89,6 +128,7 @@ void rl_recipe_roots_find(struct rl_recipe_roots *roots)
 			free(share);
 		}
 	}
+	return 0;
 }
 
 void rl_recipe_roots_free(struct rl_recipe_roots *roots)

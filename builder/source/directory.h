@@ -35,6 +35,9 @@ struct rl_directory_options {
 	/* What the rules exclude in the tree is not looked at, so it need not be readable. */
 	struct rl_rule *rules;
 	size_t rule_count;
+	/* If it is set, what it does not want is not looked at. path is in the folder, "/a/b". Called by several threads. */
+	bool (*wanted)(const void *context, const char *path);
+	const void *context;
 	const char *
 		output; /* a file that is about to be replaced; to find it in the folder is an error. NULL: none */
 };

@@ -211,10 +211,14 @@ static bool is_excluded(struct worker *w, const struct dirent *entry)
 
 	if (!scan->excludes)
 		return false;
+	relative = rl_folder_path(w->folder, entry->d_name);
+	if (o->wanted && !o->wanted(o->context, relative)) {
+		free(relative);
+		return true;
+	}
 	dir = is_dir(w, entry);
 	above = rl_node_path(w->at);
 	path = rl_printf("%s%s%s", above, above[1] ? "/" : "", entry->d_name);
-	relative = rl_folder_path(w->folder, entry->d_name);
 	/* Rules note that they were used. */
 	pthread_mutex_lock(&scan->lock);
 	excluded = rl_rules_exclude(o->rules, o->rule_count, path, dir) ||
@@ -662,7 +666,8 @@ int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *pa
 	scan.top = rl_folder_keep(tree, fd, path, options->normalise ? NULL : at);
 	scan.device = st.st_dev;
 	result = options->normalise ? 0 : read_ignores(&scan, fd);
-	scan.excludes = scan.ignores.count || rl_rules_have_excludes(options->rules, options->rule_count);
+	scan.excludes = options->wanted || scan.ignores.count ||
+			rl_rules_have_excludes(options->rules, options->rule_count);
 	if (!result)
 		result = scan_itself(&scan, scan.top, at, &st);
 	if (!result)

@@ -141,6 +141,15 @@ static inline void keep_note(void *context, const char *text)
 	rl_buf_printf(&world->notes, "%s\n", text);
 }
 
+static inline void keep_tail(void *context, const char *package, const char *tail)
+{
+	struct world *world = context;
+
+	(void)package;
+	free(world->tail);
+	world->tail = rl_strdup(tail);
+}
+
 static inline bool was_noted(struct world *world, const char *text)
 {
 	return world->notes.size && memmem(world->notes.data, world->notes.size, text, strlen(text));
@@ -165,10 +174,11 @@ static inline void ensure(struct world *world, const char *name)
 
 	forget_results(world);
 	world->options.note = keep_note;
+	world->options.failed = keep_tail;
 	world->options.context = world;
 	result = rl_store_open(&store, &world->roots, &world->options, &err);
 	if (!result)
-		result = rl_package_ensure(store, name, &package, &world->tail, &err);
+		result = rl_package_ensure(store, name, &package, &err);
 	assert_int_equal(result ? -1 : 0, rl_failed(&err) ? -1 : 0);
 	if (result) {
 		assert_null(package);

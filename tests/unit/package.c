@@ -90,14 +90,14 @@ static void a_build_has_a_clean_environment(void **state)
 	setenv("CFLAGS", "-DFROM_OUTSIDE", 1);
 	world->options.jobs = 3;
 	put_recipe(world, "a", "",
-		"{ env | grep -v -e '^PWD=' -e '^OLDPWD=' -e '^_=' -e '^SHLVL=' | sort; pwd; umask; id -u; "
+		"{ env | grep -v -e '^PWD=' -e '^OLDPWD=' -e '^_=' -e '^SHLVL=' -e '^MAKEFLAGS=' | sort; pwd; umask; id -u; "
 		"hostname; } "
 		">\"$OUT/env\"\n");
 	ensure_ok(world, "a");
 	unsetenv("CFLAGS");
 	env = get(world->product, "env");
 	assert_string_equal(env,
-		"DEPS=/deps\nHOME=/build\nJOBS=3\nLC_ALL=C\nNAME=a\nOUT=/out\n"
+		"DEPS=/deps\nHOME=/build\nJOBS=3\nLC_ALL=C\nNAME=a\nOUT=/out\nPATCHES=\n"
 		"PATH=/usr/bin:/bin\nRECIPE=/recipe\nSOURCE_DATE_EPOCH=1577836800\nSRC=/src\n"
 		"TZ=UTC\nVERSION=1\n/build\n0022\n1000\nrootlet\n");
 	free(env);
@@ -121,7 +121,7 @@ static void a_build_sees_its_inputs_and_no_others(void **state)
 	ensure_ok(world, "a");
 	assert_text(world->product, "file", "source\nbelow\nlisted\nsub\n");
 	assert_text(world->product, "list",
-		"/deps:\nneed\n\n/recipe:\nbuild.sh\nlisted\nrecipe.conf\nsub\n\n/src:\ndata\n");
+		"/deps:\nneed\n\n/recipe:\nbuild.sh\nlisted\nsub\n\n/src:\ndata\n");
 }
 
 static void a_build_must_leave_something_that_an_image_can_hold(void **state)
@@ -206,7 +206,16 @@ static void a_key_changes_with_each_input(void **state)
 	put_keyed(world);
 	put_recipe_with_source(
 		world, "a", "data", NOWHERE, "needs = { \"need\" } files = { \"file\" } # more", "true\n");
-	assert_key_changes(world, true, "recipe.conf");
+	assert_key_changes(world, false, "a comment in recipe.conf");
+	put_recipe_with_source(world, "a", "data", NOWHERE,
+		"build-needs = { \"need\" } files = { \"file\" } part \"x\" { paths = { \"/x\" } }", "true\n");
+	assert_key_changes(world, false, "parts, and who needs it");
+	put_recipe_with_source(world, "a", "data", NOWHERE,
+		"needs = { \"need\" } files = { \"file\" } option \"o\" { value = \"\" }", "true\n");
+	assert_key_changes(world, true, "an option");
+	put_recipe_with_source(
+		world, "a", "data", NOWHERE, "needs = { \"need\" } patches = { \"file\" }", "true\n");
+	assert_key_changes(world, true, "a patch");
 	put(world, "root/recipes/packages/a/build.sh", "true \n");
 	assert_key_changes(world, true, "build.sh");
 	put(world, "root/recipes/packages/a/file", "FILE\n");

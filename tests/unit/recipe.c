@@ -438,13 +438,13 @@ static void the_first_root_wins(void **state)
 static void the_recipes_that_we_ship(void **state)
 {
 	static const char *const skeletons[] = {"skeleton/base.conf"};
-	struct rl_recipe_roots roots;
+	struct rl_recipe_roots roots = {{NULL, 0, 0}};
 	struct rl_list images = {NULL, 0, 0}, packages = {NULL, 0, 0};
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_image_recipe image;
 
 	(void)state;
-	rl_recipe_roots_find(&roots);
+	assert_int_equal(rl_recipe_roots_find(&roots, NULL), 0);
 	assert_true(roots.folders.count > 0);
 	assert_string_equal(roots.folders.items[0], ".");
 	assert_int_equal(rl_recipe_names(&roots, true, &images, &err), 0);

@@ -36,7 +36,7 @@ while IFS= read -r line; do
 done <"$RECIPE/busybox.config"
 [ "$bad" = 0 ] || exit 1
 
-make -j"$JOBS" CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc SKIP_STRIP=n busybox
+make CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc SKIP_STRIP=n busybox
 
 # A dynamic loader would be missing in the image: say so now, not at the first boot.
 if readelf -lW busybox | grep -q INTERP; then
@@ -48,3 +48,7 @@ make CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc CONFIG_PREFIX="$OUT" install
 
 # udhcpc's helper, ash's manual and so on are not installed by make install; nothing else is wanted.
 rm -f "$OUT/linuxrc"
+
+mkdir -p "$OUT/usr/share/licenses/busybox"
+cp LICENSE "$OUT/usr/share/licenses/busybox/"
+cp archival/libarchive/bz/LICENSE "$OUT/usr/share/licenses/busybox/LICENSE.bzip2"

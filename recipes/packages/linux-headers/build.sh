@@ -1,4 +1,4 @@
-# Unpacks the headers of a linux-libc-dev package into include/.
+# Unpacks the headers of a linux-libc-dev package.
 
 deb="$SRC/linux-libc-dev.deb"
 
@@ -20,15 +20,18 @@ ar p "$deb" "$data" >data
 $filter <data >data.tar
 tar -xf data.tar --no-same-owner
 
-mkdir -p "$OUT/include"
-cp -R usr/include/. "$OUT/include/"
+mkdir -p "$OUT/usr/include"
+cp -R usr/include/. "$OUT/usr/include/"
 
 # The machine's own asm/ is in a folder of its own, or a link into one; ours is for one machine.
 asm=usr/include/$(gcc -print-multiarch)/asm
 [ -d "$asm" ] || { echo "linux-libc-dev.deb: no asm/ for $(gcc -print-multiarch)" >&2; exit 1; }
-rm -rf "$OUT"/include/*-linux-gnu* "$OUT/include/asm"
-cp -RL "$asm" "$OUT/include/asm"
+rm -rf "$OUT"/usr/include/*-linux-gnu* "$OUT/usr/include/asm"
+cp -RL "$asm" "$OUT/usr/include/asm"
 
 for dir in asm asm-generic linux mtd rdma; do
-    [ -d "$OUT/include/$dir" ] || { echo "linux-libc-dev.deb: no $dir/" >&2; exit 1; }
+    [ -d "$OUT/usr/include/$dir" ] || { echo "linux-libc-dev.deb: no $dir/" >&2; exit 1; }
 done
+
+mkdir -p "$OUT/usr/share/licenses/linux-headers"
+cp usr/share/doc/linux-libc-dev/copyright "$OUT/usr/share/licenses/linux-headers/"

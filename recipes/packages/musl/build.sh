@@ -5,12 +5,15 @@ tar -xf "$SRC/musl-$VERSION.tar.gz"
 cd "musl-$VERSION"
 
 # No shared library: images hold static programs only. No wrapper: ours is made for static links.
-./configure --prefix="$DEPS/musl" --disable-shared --disable-wrapper CC=gcc
+./configure --prefix="$DEPS/musl/usr" --disable-shared --disable-wrapper CC=gcc
 
-make -j"$JOBS"
-make install prefix="$OUT"
+make
+make install prefix="$OUT/usr"
 
 mkdir -p "$OUT/bin"
-cp "$RECIPE/musl-gcc.specs" "$OUT/lib/musl-gcc.specs"
+cp "$RECIPE/musl-gcc.specs" "$OUT/usr/lib/musl-gcc.specs"
 cp "$RECIPE/musl-gcc" "$OUT/bin/musl-gcc"
 chmod 0755 "$OUT/bin/musl-gcc"
+
+mkdir -p "$OUT/usr/share/licenses/musl"
+cp COPYRIGHT "$OUT/usr/share/licenses/musl/"

@@ -1,0 +1,92 @@
+#include "cmd/recipes.h"
+
+#include "base/buf.h"
+#include "base/progress.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool rl_recipes_option(struct rl_recipes *recipes, const struct rl_cmd *cmd, int id)
+{
+	if (id == RL_OPT_RECIPES)
+		rl_list_add(&recipes->roots.folders, cmd->value);
+	else if (id == RL_OPT_SET)
+		rl_list_add(&recipes->set, cmd->value);
+	else
+		return false;
+	return true;
+}
+
+int rl_recipes_argument(struct rl_recipes *recipes, struct rl_cmd *cmd)
+{
+	if (recipes->name)
+		return rl_cmd_usage(cmd, "one recipe at a time");
+	recipes->name = cmd->value;
+	return 0;
+}
+
+int rl_recipes_find(struct rl_recipes *recipes, struct rl_error *err)
+{
+	return rl_recipe_roots_find(&recipes->roots, err);
+}
+
+int rl_recipes_load(struct rl_recipes *recipes, struct rl_error *err)
+{
+	if (rl_recipes_find(recipes, err))
+		return -1;
+	return rl_image_recipe_load(&recipes->roots, recipes->name, &recipes->set, &recipes->image, err);
+}
+
+void rl_recipes_free(struct rl_recipes *recipes)
+{
+	if (recipes->image.name)
+		rl_image_recipe_free(&recipes->image);
+	rl_recipe_roots_free(&recipes->roots);
+	rl_list_free(&recipes->set);
+}
+
+static void note(void *context, const char *text)
+{
+	struct rl_cmd *cmd = context;
+
+	if (!strncmp(text, "warning: ", 9))
+		rl_cmd_warn(cmd, "%s", text + 9);
+	else
+		rl_cmd_note(cmd, "%s", text);
+}
+
+/* The end of a failed build's log, indented, before the line that says what failed. */
+static void print_log(void *context, const char *package, const char *log)
+{
+	(void)context;
+	rl_progress_clear();
+	fprintf(stderr, "--- %s, the end of the log:\n", package);
+	for (const char *line = log; *line;) {
+		size_t n = strcspn(line, "\n");
+		struct rl_buf text = RL_BUF_NONE;
+
+		rl_text_escape(&text, line, n);
+		fprintf(stderr, "  %.*s\n", (int)text.size, text.data ? text.data : "");
+		rl_buf_free(&text);
+		line += n + (line[n] == '\n');
+	}
+	fputs("---\n", stderr);
+}
+
+void rl_recipes_tell(struct rl_package_options *options, struct rl_cmd *cmd)
+{
+	options->note = note;
+	options->failed = print_log;
+	options->context = cmd;
+}
+
+int rl_recipes_jobs(struct rl_cmd *cmd, unsigned *jobs)
+{
+	uint64_t n;
+
+	if (!rl_parse_u64(cmd->value, 1024, &n) || !n)
+		return rl_cmd_usage(cmd, "-j takes a number from 1 to 1024, not '%s'", cmd->value);
+	*jobs = (unsigned)n;
+	return 0;
+}
