@@ -85,7 +85,8 @@ void rl_inputs_from_json(struct rl_inputs *inputs, const json_t *object)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)object, name, value) {
+	json_object_foreach((json_t *)object, name, value)
+	{
 		if (json_is_string(value))
 			rl_inputs_add_hash(inputs, json_string_value(value), "%s", name);
 	}

@@ -81,7 +81,7 @@ bool rl_parse_seconds(const char *s, uint64_t *seconds)
 	if (!parse_digits(&s, 10, &v))
 		return false;
 	if (*s) {
-		unit = *s == 's' ? 1 : *s == 'm' ? 60 : *s == 'h' ? 3600 : 0;
+		unit = *s == 's' ? 1 : *s == 'm' ? 60 : *s == 'h' ? 3600 : *s == 'd' ? 86400 : 0;
 		if (!unit || s[1])
 			return false;
 	}

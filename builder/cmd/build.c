@@ -1,16 +1,12 @@
 #include "cmd/recipes.h"
 
-#include "base/mem.h"
 #include "base/text.h"
-#include "machine/machine.h"
-
-#include <stdlib.h>
 
 enum { OPT_FORCE = 256, OPT_TIME_LIMIT, OPT_EXPLAIN };
 
 static const struct rl_option options[] = {
 	{'o', "output", "DIR", "where the images go (out/NAME)"},
-	{'j', "jobs", "N", "how many processes build at a time (one per processor)"},
+	RL_OPTION_JOBS,
 	{'k', "keep-going", NULL, "after a failure build what does not need what failed"},
 	{OPT_EXPLAIN, "explain", NULL, "say of all that is made why: what changed"},
 	{OPT_FORCE, "force", NULL, "write every disk anew, also one that a guest has written to"},
@@ -37,17 +33,14 @@ static void disk_done(const char *path, enum rl_disk_state state, uint64_t size,
 	p->any = p->any || state != RL_DISK_KEPT;
 }
 
-static int take_option(
-	struct rl_cmd *cmd, struct rl_recipes *recipes, struct rl_machine_options *machine, int id)
+static int take_option(struct rl_cmd *cmd, int id, void *context)
 {
-	if (rl_recipes_option(recipes, cmd, id))
-		return 0;
+	struct rl_machine_options *machine = context;
+
 	switch (id) {
 	case 'o':
 		machine->folder = cmd->value;
 		return 0;
-	case 'j':
-		return rl_recipes_jobs(cmd, &machine->packages.jobs);
 	case 'k':
 		machine->packages.keep_going = true;
 		return 0;
@@ -58,11 +51,12 @@ static int take_option(
 		machine->force = true;
 		return 0;
 	case OPT_TIME_LIMIT:
-		if (rl_parse_seconds(cmd->value, &machine->packages.time_limit) && machine->packages.time_limit)
+		if (rl_parse_seconds(cmd->value, &machine->packages.time_limit) &&
+			machine->packages.time_limit)
 			return 0;
 		return rl_cmd_usage(cmd, "--time-limit takes a time such as 90s, not '%s'", cmd->value);
 	default:
-		return rl_recipes_argument(recipes, cmd);
+		return rl_cmd_usage(cmd, "one recipe at a time");
 	}
 }
 
@@ -71,25 +65,13 @@ static int run(struct rl_cmd *cmd)
 	struct progress progress = {.cmd = cmd};
 	struct rl_machine_options machine = {.folder = NULL};
 	struct rl_recipes recipes = {.name = NULL};
-	char *folder = NULL;
-	int id, result = 0;
+	int result = rl_recipes_read(cmd, &recipes, &machine, take_option, &machine);
 
-	rl_recipes_tell(&machine.packages, cmd);
-	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END)
-		result = id == RL_CMD_USAGE ? -1 : take_option(cmd, &recipes, &machine, id);
-	if (!result && !recipes.name)
-		result = rl_cmd_usage(cmd, "which recipe? (rootlet list shows them)");
 	if (!result)
-		result = rl_recipes_load(&recipes, &cmd->err);
-	if (!result) {
-		if (!machine.folder)
-			machine.folder = folder = rl_printf("out/%s", recipes.image.name);
 		result = rl_machine_build(
 			&recipes.roots, &recipes.image, &machine, disk_done, &progress, &cmd->err);
-	}
 	if (!result && !progress.any)
 		rl_cmd_note(cmd, "%s: nothing to do, %s is up to date", recipes.image.name, machine.folder);
-	free(folder);
 	rl_recipes_free(&recipes);
 	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }

@@ -74,7 +74,7 @@ static int run(struct rl_cmd *cmd)
 			rl_cmd_usage(cmd, "it takes no arguments");
 		}
 	}
-	if (rl_failed(&cmd->err) || rl_recipes_find(&recipes, &cmd->err)) {
+	if (rl_failed(&cmd->err) || rl_recipe_roots_find(&recipes.roots, &cmd->err)) {
 		json_decref(images);
 		json_decref(packages);
 		rl_recipes_free(&recipes);

@@ -1,10 +1,12 @@
 #include "cmd/recipes.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/progress.h"
 #include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool rl_recipes_option(struct rl_recipes *recipes, const struct rl_cmd *cmd, int id)
@@ -18,24 +20,36 @@ bool rl_recipes_option(struct rl_recipes *recipes, const struct rl_cmd *cmd, int
 	return true;
 }
 
-int rl_recipes_argument(struct rl_recipes *recipes, struct rl_cmd *cmd)
+int rl_recipes_read(struct rl_cmd *cmd, struct rl_recipes *recipes, struct rl_machine_options *machine,
+	rl_recipes_other *other, void *context)
 {
-	if (recipes->name)
-		return rl_cmd_usage(cmd, "one recipe at a time");
-	recipes->name = cmd->value;
-	return 0;
-}
+	int id, result = 0;
 
-int rl_recipes_find(struct rl_recipes *recipes, struct rl_error *err)
-{
-	return rl_recipe_roots_find(&recipes->roots, err);
-}
-
-int rl_recipes_load(struct rl_recipes *recipes, struct rl_error *err)
-{
-	if (rl_recipes_find(recipes, err))
-		return -1;
-	return rl_image_recipe_load(&recipes->roots, recipes->name, &recipes->set, &recipes->image, err);
+	rl_recipes_tell(&machine->packages, cmd);
+	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
+		if (id == RL_CMD_USAGE)
+			result = -1;
+		else if (rl_recipes_option(recipes, cmd, id))
+			continue;
+		else if (id == 'j')
+			result = rl_recipes_jobs(cmd, &machine->packages.jobs);
+		else if (id == RL_CMD_ARG && !recipes->name)
+			recipes->name = cmd->value;
+		else if (other)
+			result = other(cmd, id, context);
+		else
+			result = rl_cmd_usage(cmd, "one recipe at a time");
+	}
+	if (!result && !recipes->name)
+		result = rl_cmd_usage(cmd, "which recipe? (rootlet list shows them)");
+	if (!result)
+		result = rl_recipe_roots_find(&recipes->roots, &cmd->err);
+	if (!result)
+		result = rl_image_recipe_load(
+			&recipes->roots, recipes->name, &recipes->set, &recipes->image, &cmd->err);
+	if (!result && !machine->folder)
+		machine->folder = recipes->folder = rl_printf("out/%s", recipes->image.name);
+	return result ? -1 : 0;
 }
 
 void rl_recipes_free(struct rl_recipes *recipes)
@@ -44,6 +58,7 @@ void rl_recipes_free(struct rl_recipes *recipes)
 		rl_image_recipe_free(&recipes->image);
 	rl_recipe_roots_free(&recipes->roots);
 	rl_list_free(&recipes->set);
+	free(recipes->folder);
 }
 
 static void note(void *context, const char *text)

@@ -104,8 +104,8 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 	char *folder = NULL;
 	int result = 0;
 
-	m->recipes.name = m->target;
-	if (rl_recipes_load(&m->recipes, &cmd->err))
+	if (rl_recipe_roots_find(&m->recipes.roots, &cmd->err) ||
+		rl_image_recipe_load(&m->recipes.roots, m->target, NULL, &m->recipes.image, &cmd->err))
 		return -1;
 	m->guest.name = m->recipes.image.name;
 	if (!m->folder)

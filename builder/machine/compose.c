@@ -147,9 +147,19 @@ static int put_path(struct rl_tree *tree, const struct rl_path_rule *rule, int64
 static int put_paths(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
-	for (size_t i = 0; i < recipe->path_count; i++)
-		if (put_path(tree, &recipe->paths[i], time, err))
+	for (size_t i = 0; i < recipe->path_count; i++) {
+		const struct rl_path_rule *rule = &recipe->paths[i];
+
+		/* What a line puts there comes from that line. */
+		if (rule->type != RL_PATH_CHANGE) {
+			char *place = rl_printf("%s:%u", rule->file, rule->line);
+
+			rl_tree_begin(tree, place);
+			free(place);
+		}
+		if (put_path(tree, rule, time, err))
 			return -1;
+	}
 	return 0;
 }
 
@@ -206,7 +216,10 @@ int rl_compose_root(struct rl_tree *tree, const struct rl_image_recipe *recipe,
 	rl_tree_begin(tree, rl_image_recipe_file(recipe));
 	if (rl_compose_system(tree, recipe, time, err) || rl_compose_accounts(tree, recipe, time, err))
 		return -1;
-	if (put_paths(tree, recipe, time, err) || rl_compose_services(tree, recipe, time, err) ||
+	if (put_paths(tree, recipe, time, err))
+		return -1;
+	rl_tree_begin(tree, rl_image_recipe_file(recipe));
+	if (rl_compose_services(tree, recipe, time, err) ||
 		put_skeleton_rules(tree, skeletons, skeleton_count, err))
 		return -1;
 	return put_rules(tree, recipe, err);

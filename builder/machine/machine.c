@@ -105,8 +105,8 @@ static int add_root(struct build *b, struct rl_inputs *inputs, bool *known)
 }
 
 /* *known is false where a package's key is not known before its sources are fetched. */
-static int disk_inputs(struct build *b, const struct rl_disk_recipe *disk, const struct rl_skeleton *skeletons,
-	struct rl_inputs *inputs, bool *known)
+static int disk_inputs(struct build *b, const struct rl_disk_recipe *disk,
+	const struct rl_skeleton *skeletons, struct rl_inputs *inputs, bool *known)
 {
 	int result;
 

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ZONES        "/usr/share/zoneinfo"
-#define ZONE_MAX     ((size_t)1 << 20)
-#define IPV4_BITS    32
+#define ZONES     "/usr/share/zoneinfo"
+#define ZONE_MAX  ((size_t)1 << 20)
+#define IPV4_BITS 32
 
 /* A new file with that text, which is freed. */
 static int put_text(

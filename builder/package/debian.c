@@ -246,7 +246,9 @@ static int get_file(const char *config, const struct rl_source_recipe *source, c
 	if (apt_get(config, folder, get_source, err))
 		return -1;
 	*file = find_file(folder, source->debian_file);
-	return *file ? 0 : rl_fail(err, "apt-get", "fetch", "it has no file %s: another version", source->debian_file);
+	return *file ? 0
+		     : rl_fail(err, "apt-get", "fetch", "it has no file %s: another version",
+			       source->debian_file);
 }
 
 static int update(struct rl_store *store, const char *package, const char *config, const char *apt,

@@ -84,8 +84,9 @@ static int check_settings(const struct rl_store *store, struct rl_error *err)
 		if (found)
 			continue;
 		place = rl_printf("%s:%u", setting->file, setting->line);
-		rl_fail(err, place, "read recipe", "option '%s.%s': the image has no such package, nor needs it",
-			setting->package, setting->option);
+		rl_fail(err, place, "read recipe",
+			"option '%s.%s': the image has no such package, nor needs it", setting->package,
+			setting->option);
 		free(place);
 		return -1;
 	}
@@ -144,8 +145,8 @@ int rl_packages_ensure(struct rl_store *store, const struct rl_list *names, stru
 	return result;
 }
 
-int rl_package_ensure(struct rl_store *store, const char *name, const struct rl_package **package,
-	struct rl_error *err)
+int rl_package_ensure(
+	struct rl_store *store, const char *name, const struct rl_package **package, struct rl_error *err)
 {
 	struct rl_list names = {.items = NULL};
 	struct rl_package_entry *entry;
@@ -190,8 +191,7 @@ int rl_package_recipe_of(struct rl_store *store, const char *name, const struct 
 
 /* ---- walks ---- */
 
-static int close_over(
-	struct rl_store *store, const char *word, struct rl_list *closure, struct rl_error *err)
+static int close_over(struct rl_store *store, const char *word, struct rl_list *closure, struct rl_error *err)
 {
 	struct rl_package_entry *entry;
 	int result = 0;
@@ -243,7 +243,8 @@ static int find_all(
 }
 
 int rl_packages_walk(struct rl_store *store, const struct rl_list *names,
-	int (*visit)(const struct rl_package_recipe *recipe, void *context), void *context, struct rl_error *err)
+	int (*visit)(const struct rl_package_recipe *recipe, void *context), void *context,
+	struct rl_error *err)
 {
 	struct wanted all = {.items = NULL};
 	int result = find_all(store, names, &all, err);
@@ -269,8 +270,7 @@ int rl_packages_fetch(struct rl_store *store, const struct rl_list *names, struc
 	return result;
 }
 
-int rl_package_sources(
-	struct rl_store *store, const char *name, struct rl_list *paths, struct rl_error *err)
+int rl_package_sources(struct rl_store *store, const char *name, struct rl_list *paths, struct rl_error *err)
 {
 	struct rl_package_entry *entry;
 
@@ -280,7 +280,8 @@ int rl_package_sources(
 		const struct rl_source_recipe *source = &entry->recipe.sources[i];
 		char *path;
 
-		if (!entry->hashes[i][0] && !rl_source_hash(store, source, entry->hashes[i]))
+		if (!entry->hashes[i][0] &&
+			!rl_source_hash(store, entry->package.name, source, entry->hashes[i]))
 			return rl_fail(err, source->name, "find source", "it was not fetched");
 		path = rl_source_path(store, source, entry->hashes[i]);
 		rl_list_add(paths, path);

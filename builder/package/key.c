@@ -303,7 +303,8 @@ static bool add_sources(const struct rl_store *store, struct rl_package_entry *e
 	for (size_t i = 0; i < entry->recipe.source_count; i++) {
 		const struct rl_source_recipe *source = &entry->recipe.sources[i];
 
-		if (!entry->hashes[i][0] && !rl_source_hash(store, source, entry->hashes[i]))
+		if (!entry->hashes[i][0] &&
+			!rl_source_hash(store, entry->package.name, source, entry->hashes[i]))
 			return false;
 		rl_inputs_add_hash(&entry->inputs, entry->hashes[i], "source %s", source->name);
 	}

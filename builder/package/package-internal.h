@@ -109,9 +109,9 @@ void rl_entry_key(struct rl_store *store, struct rl_package_entry *entry);
 
 /* ---- source.c ---- */
 
-/* The hash that the recipe pins, or else the one recorded; false if there is none yet. */
-bool rl_source_hash(
-	const struct rl_store *store, const struct rl_source_recipe *source, char hex[RL_SHA256_HEX]);
+/* The hash that the recipe pins, else that of a bundle, else the one recorded; false if there is none yet. */
+bool rl_source_hash(const struct rl_store *store, const char *package, const struct rl_source_recipe *source,
+	char hex[RL_SHA256_HEX]);
 /* Where the store has a source with that hash; the caller frees it. */
 char *rl_source_path(const struct rl_store *store, const struct rl_source_recipe *source, const char *hex);
 /*
@@ -200,6 +200,7 @@ int rl_entry_fetch(struct rl_store *store, struct rl_package_entry *entry, struc
 /* ---- schedule.c ---- */
 
 /* Builds the entries that are wanted, in an order in which what is needed comes first. */
-int rl_schedule_run(struct rl_store *store, struct rl_package_entry **entries, size_t count, struct rl_error *err);
+int rl_schedule_run(
+	struct rl_store *store, struct rl_package_entry **entries, size_t count, struct rl_error *err);
 
 #endif

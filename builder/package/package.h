@@ -87,8 +87,8 @@ struct rl_package {
 int rl_packages_ensure(struct rl_store *store, const struct rl_list *names, struct rl_error *err);
 
 /* The same of one package, which belongs to the store. */
-int rl_package_ensure(struct rl_store *store, const char *name, const struct rl_package **package,
-	struct rl_error *err);
+int rl_package_ensure(
+	struct rl_store *store, const char *name, const struct rl_package **package, struct rl_error *err);
 
 /*
  * The packages that an image has with those that it names: them, and what they need (not what their builds
@@ -114,8 +114,7 @@ void rl_package_part_paths(const struct rl_package *package, const char *part, s
 /* Has the sources of the packages, and of all that they need, in the store afterwards. */
 int rl_packages_fetch(struct rl_store *store, const struct rl_list *names, struct rl_error *err);
 /* The paths of a package's sources in the store, which must have been fetched: in the recipe's order. */
-int rl_package_sources(
-	struct rl_store *store, const char *name, struct rl_list *paths, struct rl_error *err);
+int rl_package_sources(struct rl_store *store, const char *name, struct rl_list *paths, struct rl_error *err);
 
 /* Calls visit for each package that is needed to build those that are named, what is needed first. */
 int rl_packages_walk(struct rl_store *store, const struct rl_list *names,
@@ -128,6 +127,26 @@ int rl_packages_walk(struct rl_store *store, const struct rl_list *names,
  */
 int rl_package_key(
 	struct rl_store *store, const char *name, char key[RL_SHA256_HEX], bool *known, struct rl_error *err);
+
+struct rl_clean_options {
+	uint64_t unused; /* only what was not used for so many seconds */
+	bool sources; /* also sources, which have to be fetched again then */
+	bool only_tell; /* remove nothing */
+};
+
+/* Something in the store: a product, a log or a source. age: seconds since it was last used. */
+struct rl_clean_item {
+	const char *kind, *name;
+	uint64_t bytes, age;
+	bool removed; /* or would be */
+};
+
+/*
+ * Removes products with their records, logs and sources from the store, which nobody else may use meanwhile;
+ * tell is called for each that is there.
+ */
+int rl_store_clean(struct rl_store *store, const struct rl_clean_options *options,
+	void (*tell)(const struct rl_clean_item *item, void *context), void *context, struct rl_error *err);
 
 /* Whether builds can be sandboxed on this host. The error says what to install or to change. */
 int rl_sandbox_check(struct rl_error *err);

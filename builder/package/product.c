@@ -156,7 +156,8 @@ static int nothing_after(int folder, const char *path, struct rl_error *err)
 	return 0;
 }
 
-static int list_file(int parent, const char *name, struct rl_product_file *file, const char *path, struct rl_error *err)
+static int list_file(
+	int parent, const char *name, struct rl_product_file *file, const char *path, struct rl_error *err)
 {
 	int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	char hex[RL_SHA256_HEX];
@@ -170,7 +171,8 @@ static int list_file(int parent, const char *name, struct rl_product_file *file,
 	return result;
 }
 
-static int list_link(int parent, const char *name, struct rl_product_file *file, const char *path, struct rl_error *err)
+static int list_link(
+	int parent, const char *name, struct rl_product_file *file, const char *path, struct rl_error *err)
 {
 	char target[4096];
 	ssize_t n = readlinkat(parent, name, target, sizeof(target));

@@ -49,8 +49,9 @@ int rl_record_write(struct rl_store *store, const struct rl_package_entry *entry
 	int result;
 
 	text = record ? json_dumps(record, JSON_COMPACT) : NULL;
-	result = text ? rl_publish_bytes(path, text, strlen(text), err)
-		      : rl_fail(err, package->name, "build", "build.sh left a name that is not UTF-8 in /out");
+	result =
+		text ? rl_publish_bytes(path, text, strlen(text), err)
+		     : rl_fail(err, package->name, "build", "build.sh left a name that is not UTF-8 in /out");
 	json_decref(record);
 	free(text);
 	free(path);
@@ -130,7 +131,8 @@ bool rl_record_check(struct rl_store *store, struct rl_package_entry *entry)
 	rl_error_clear(&why);
 	good = !place;
 	if (!good) {
-		rl_store_note(store, "warning: %s: the product in the store is damaged (%s), it is built anew",
+		rl_store_note(store,
+			"warning: %s: the product in the store is damaged (%s), it is built anew",
 			package->name, place);
 		rl_product_list_free(&list);
 		remove_product(store, package);
@@ -165,7 +167,8 @@ static char *find_last(struct rl_store *store, const struct rl_package *package)
 		path = rl_printf("%s/%s", folder, entry->d_name);
 		if (strcmp(path, own) != 0 && stat(path, &st) == 0 &&
 			(st.st_mtim.tv_sec > newest.tv_sec ||
-				(st.st_mtim.tv_sec == newest.tv_sec && st.st_mtim.tv_nsec >= newest.tv_nsec))) {
+				(st.st_mtim.tv_sec == newest.tv_sec &&
+					st.st_mtim.tv_nsec >= newest.tv_nsec))) {
 			newest = st.st_mtim;
 			free(found);
 			found = rl_strdup(path);

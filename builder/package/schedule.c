@@ -91,7 +91,8 @@ static void say_failure(int fd, const struct rl_error *err)
 	rl_buf_free(&text);
 }
 
-__attribute__((noreturn)) static void work(struct schedule *s, struct rl_package_entry *entry, int fd, pid_t parent)
+__attribute__((noreturn)) static void work(
+	struct schedule *s, struct rl_package_entry *entry, int fd, pid_t parent)
 {
 	struct rl_error err = RL_ERROR_NONE;
 	char *tail = NULL;
@@ -334,8 +335,12 @@ static int open_jobs(struct schedule *s)
 int rl_schedule_run(
 	struct rl_store *store, struct rl_package_entry **entries, size_t count, struct rl_error *err)
 {
-	struct schedule s = {
-		.store = store, .entries = entries, .count = count, .jobs = {.pipe = {-1, -1}}, .tokens = -1, .err = err};
+	struct schedule s = {.store = store,
+		.entries = entries,
+		.count = count,
+		.jobs = {.pipe = {-1, -1}},
+		.tokens = -1,
+		.err = err};
 	bool told = false;
 
 	if (!count)

@@ -27,10 +27,36 @@ static char *recorded_path(const struct rl_store *store, const struct rl_source_
 	return rl_store_path(store, "recorded/%s/%s", recorded_under(source), source->name);
 }
 
-bool rl_source_hash(
-	const struct rl_store *store, const struct rl_source_recipe *source, char hex[RL_SHA256_HEX])
+/* What a bundle holds beside its recipes: sources/PACKAGE/NAME; the caller frees it. NULL: there is none. */
+static char *bundled_path(const struct rl_store *store, const char *package,
+	const struct rl_source_recipe *source, const char *end)
+{
+	char *relative = rl_printf("sources/%s/%s%s", package, source->name, end);
+	char *path = rl_recipe_roots_lookup(store->roots, relative);
+
+	free(relative);
+	return path;
+}
+
+/* A file with a hash and nothing else. */
+static bool read_hash(const char *path, char hex[RL_SHA256_HEX])
 {
 	struct rl_buf text = RL_BUF_NONE;
+	bool known = rl_read_file(path, RL_SHA256_HEX, &text, NULL) == 0 && text.size == RL_SHA256_HEX &&
+		     text.data[RL_SHA256_HEX - 1] == '\n';
+
+	if (known) {
+		memcpy(hex, text.data, RL_SHA256_HEX - 1);
+		hex[RL_SHA256_HEX - 1] = '\0';
+		known = strspn(hex, "0123456789abcdef") == RL_SHA256_HEX - 1;
+	}
+	rl_buf_free(&text);
+	return known;
+}
+
+bool rl_source_hash(const struct rl_store *store, const char *package, const struct rl_source_recipe *source,
+	char hex[RL_SHA256_HEX])
+{
 	char *path;
 	bool known;
 
@@ -38,15 +64,13 @@ bool rl_source_hash(
 		snprintf(hex, RL_SHA256_HEX, "%s", source->sha256);
 		return true;
 	}
+	path = bundled_path(store, package, source, ".sha256");
+	known = path && read_hash(path, hex);
+	free(path);
+	if (known)
+		return true;
 	path = recorded_path(store, source);
-	known = rl_read_file(path, RL_SHA256_HEX, &text, NULL) == 0 && text.size == RL_SHA256_HEX &&
-		text.data[RL_SHA256_HEX - 1] == '\n';
-	if (known) {
-		memcpy(hex, text.data, RL_SHA256_HEX - 1);
-		hex[RL_SHA256_HEX - 1] = '\0';
-		known = strspn(hex, "0123456789abcdef") == RL_SHA256_HEX - 1;
-	}
-	rl_buf_free(&text);
+	known = read_hash(path, hex);
 	free(path);
 	return known;
 }
@@ -84,6 +108,9 @@ static bool is_stored(const struct rl_store *store, const struct rl_source_recip
 		return false;
 	path = rl_source_path(store, source, wanted);
 	stored = rl_hash_file(path, found, NULL) == 0 && !strcmp(found, wanted);
+	/* When it was last used; in a read-only store nobody cleans up. */
+	if (stored)
+		utimensat(AT_FDCWD, path, NULL, 0);
 	free(path);
 	return stored;
 }
@@ -200,6 +227,15 @@ static bool try_place(struct fetch *fetch, const char *place)
 	return accept(fetch, place, result, &why);
 }
 
+static bool try_bundle(struct fetch *fetch)
+{
+	char *path = bundled_path(fetch->store, fetch->package, fetch->source, "");
+	bool found = path && try_place(fetch, path);
+
+	free(path);
+	return found;
+}
+
 static bool try_mirror(struct fetch *fetch)
 {
 	const char *mirror = getenv("ROOTLET_MIRROR");
@@ -239,7 +275,7 @@ static bool try_all(struct fetch *fetch)
 {
 	const struct rl_list *urls = &fetch->source->urls;
 
-	if (try_mirror(fetch))
+	if (try_bundle(fetch) || try_mirror(fetch))
 		return true;
 	for (size_t i = 0; i < urls->count && !rl_signal_caught(); i++)
 		if (try_place(fetch, urls->items[i]))
@@ -306,7 +342,7 @@ int rl_source_ensure(struct rl_store *store, const char *package, const struct r
 	result = rl_store_lock(store, name, waiting, &lock, err);
 	/* Another process may have recorded a hash meanwhile. */
 	if (!result && !hex[0])
-		rl_source_hash(store, source, hex);
+		rl_source_hash(store, package, source, hex);
 	if (!result && !is_stored(store, source, hex)) {
 		result = fetch_source(&fetch, err);
 		memcpy(hex, fetch.hex, RL_SHA256_HEX);

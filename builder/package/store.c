@@ -236,9 +236,9 @@ int rl_store_share(struct rl_store *store, bool alone, struct rl_error *err)
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
 		if (alone || errno != EWOULDBLOCK)
-			result = errno == EWOULDBLOCK
-					 ? rl_fail(err, store->folder, "clean", "it is in use: a build is running")
-					 : rl_fail_errno(err, path, "lock", errno);
+			result = errno == EWOULDBLOCK ? rl_fail(err, store->folder, "clean",
+								"it is in use: a build is running")
+						      : rl_fail_errno(err, path, "lock", errno);
 		else if (flock(fd, LOCK_SH))
 			result = rl_fail_errno(err, path, "lock", errno);
 	}

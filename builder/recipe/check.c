@@ -61,6 +61,11 @@ const char *rl_check_name(const char *text)
 	return "is not a good name: a-z, 0-9, +, ., _ and -, at most 64, the first a letter or a digit";
 }
 
+const char *rl_recipe_name_problem(const char *name)
+{
+	return rl_check_name(name);
+}
+
 const char *rl_check_package(const char *text)
 {
 	const char *part, *problem;

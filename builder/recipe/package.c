@@ -93,7 +93,8 @@ static int check_origin(const struct rl_section *section, const struct rl_source
 			"source '%s' has only one of debian-source and debian-file", source->name);
 	if (moves && (source->urls.count || *source->sha256))
 		return rl_document_fail(section->document, section->line,
-			"source '%s': a debian-file with a * is recorded, so there are neither urls nor sha256",
+			"source '%s': a debian-file with a * is recorded, so there are neither urls nor "
+			"sha256",
 			source->name);
 	if (!pinned_origin && !moves && !*source->debian_binary)
 		return rl_document_fail(section->document, section->line,
@@ -311,8 +312,7 @@ char *rl_package_word(const char *word, const char **part)
 	return colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
 }
 
-int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name,
-	struct rl_package_recipe *recipe, struct rl_error *err)
+static int load_file(struct rl_package_recipe *recipe, struct rl_error *err)
 {
 	struct rl_document document = {.file = NULL};
 	cfg_opt_t source[] = {RL_KEYS_OF(&document), RL_KEY("sha256"), RL_KEY_LIST("urls"),
@@ -326,6 +326,14 @@ int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name
 		RL_NAMED("option", option), RL_NAMED("part", part), CFG_END()};
 	int result = -1;
 
+	recipe->folder = rl_strndup(recipe->file, strlen(recipe->file) - strlen("/recipe.conf"));
+	if (!rl_document_open(&document, recipe->file, keys, err))
+		result = read_package(&document, recipe);
+	return rl_document_close(&document) | result;
+}
+
+static void start(struct rl_package_recipe *recipe, const char *name)
+{
 	*recipe = (struct rl_package_recipe){.name = rl_strdup(name),
 		.summary = rl_strdup(""),
 		.version = rl_strdup(""),
@@ -333,12 +341,30 @@ int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name
 		.homepage = rl_strdup(""),
 		.time_limit = DEFAULT_TIME_LIMIT,
 		.log_limit = DEFAULT_LOG_LIMIT};
+}
+
+int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name,
+	struct rl_package_recipe *recipe, struct rl_error *err)
+{
+	start(recipe, name);
 	if (rl_find_recipe(roots, name, "recipes/packages/", "/recipe.conf", &recipe->file, err))
 		return -1;
-	recipe->folder = rl_strndup(recipe->file, strlen(recipe->file) - strlen("/recipe.conf"));
-	if (!rl_document_open(&document, recipe->file, keys, err))
-		result = read_package(&document, recipe);
-	return rl_document_close(&document) | result;
+	return load_file(recipe, err);
+}
+
+int rl_package_recipe_load_file(const char *file, struct rl_package_recipe *recipe, struct rl_error *err)
+{
+	size_t size = strlen(file) - strlen("/recipe.conf");
+	char *folder = rl_strndup(file, size), *slash = strrchr(folder, '/');
+	const char *problem;
+
+	start(recipe, slash ? slash + 1 : folder);
+	free(folder);
+	problem = rl_check_name(recipe->name);
+	if (problem)
+		return rl_fail(err, file, "read recipe", "'%s' %s", recipe->name, problem);
+	recipe->file = rl_strdup(file);
+	return load_file(recipe, err);
 }
 
 void rl_package_recipe_free(struct rl_package_recipe *recipe)

@@ -93,6 +93,8 @@ char *rl_package_word(const char *word, const char **part);
 /* Reads a package recipe by name. */
 int rl_package_recipe_load(const struct rl_recipe_roots *roots, const char *name,
 	struct rl_package_recipe *recipe, struct rl_error *err);
+/* Reads NAME/recipe.conf at a path that ends so. */
+int rl_package_recipe_load_file(const char *file, struct rl_package_recipe *recipe, struct rl_error *err);
 void rl_package_recipe_free(struct rl_package_recipe *recipe);
 
 /* ---- image recipes: recipes/images/NAME.conf, and skeleton/NAME.conf (paths and rules only) ---- */
@@ -246,6 +248,9 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe);
 
 /* Reads a skeleton's own paths and rules (skeleton/NAME.conf) into a recipe that has nothing else. */
 int rl_skeleton_recipe_load(const char *file, struct rl_image_recipe *recipe, struct rl_error *err);
+
+/* Why a name is not one for a recipe, or NULL. */
+const char *rl_recipe_name_problem(const char *name);
 
 /* The names of all image recipes (images true) or packages in the roots, sorted, each once. */
 int rl_recipe_names(

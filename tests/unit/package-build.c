@@ -79,7 +79,8 @@ static void options_reach_the_build(void **state)
 	assert_true(world->built);
 	assert_file(world, "f", "no/two words");
 	world->options.setting_count = 2;
-	ensure_fails(world, "a", "i.conf:8: read recipe: option 'a.with-it': the option cannot have that value");
+	ensure_fails(
+		world, "a", "i.conf:8: read recipe: option 'a.with-it': the option cannot have that value");
 	settings[1].option = (char *)"y";
 	ensure_fails(world, "a", "i.conf:8: read recipe: option 'a.y': the package has no such option");
 	settings[1].package = (char *)"b";
@@ -127,9 +128,10 @@ static void packages_are_built_at_the_same_time(void **state)
 /* Each make in a build shares the jobs with all others, and says no word about it. */
 static void makes_share_the_jobs(void **state)
 {
-	static const char script[] = "cat >Makefile <<'END'\nall: 1 2 3 4 5 6\n"
-				     "1 2 3 4 5 6: ; @mkdir $@.d; ls -d *.d | wc -l >>$(OUT)/seen; sleep 0.2; "
-				     "rmdir $@.d\nEND\nmake >log 2>&1\ncp log \"$OUT/log\"\n";
+	static const char script[] =
+		"cat >Makefile <<'END'\nall: 1 2 3 4 5 6\n"
+		"1 2 3 4 5 6: ; @mkdir $@.d; ls -d *.d | wc -l >>$(OUT)/seen; sleep 0.2; "
+		"rmdir $@.d\nEND\nmake >log 2>&1\ncp log \"$OUT/log\"\n";
 	struct world *world = *state;
 	char *seen, *log;
 
@@ -190,8 +192,8 @@ static void after_a_failure(void **state)
 
 static void damage_is_seen_and_mended(void **state)
 {
-	static const char *const damages[] = {
-		"echo more >>f", "rm f", "echo >new", "chmod 600 f", "ln -sfn elsewhere link", "rm -r folder"};
+	static const char *const damages[] = {"echo more >>f", "rm f", "echo >new", "chmod 600 f",
+		"ln -sfn elsewhere link", "rm -r folder"};
 	struct world *world = *state;
 
 	need_sandbox();
@@ -260,14 +262,16 @@ static void parts_of_a_product(void **state)
 	need_sandbox();
 	put_recipe(world, "a", "part \"tools\" { paths = { \"/usr/bin/t*\" } }",
 		"cd \"$OUT\"; mkdir -p usr/bin usr/include/a empty usr/lib usr/share/man/man1 usr/bin-x\n"
-		"touch usr/bin/main usr/bin/tool usr/include/a/a.h usr/lib/liba.a usr/share/man/man1/a.1 usr/bin-x/y\n");
+		"touch usr/bin/main usr/bin/tool usr/include/a/a.h usr/lib/liba.a usr/share/man/man1/a.1 "
+		"usr/bin-x/y\n");
 	store = open_store(world);
 	assert_int_equal(rl_package_ensure(store, "a:tools", &package, NULL), 0);
 	assert_paths(package, "", "/empty /usr /usr/bin /usr/bin-x /usr/bin-x/y /usr/bin/main ");
 	assert_paths(package, "tools", "/usr /usr/bin /usr/bin/tool ");
 	assert_paths(package, "dev",
 		"/usr /usr/include /usr/include/a /usr/include/a/a.h /usr/lib /usr/lib/liba.a ");
-	assert_paths(package, "doc", "/usr /usr/share /usr/share/man /usr/share/man/man1 /usr/share/man/man1/a.1 ");
+	assert_paths(package, "doc",
+		"/usr /usr/share /usr/share/man /usr/share/man/man1 /usr/share/man/man1/a.1 ");
 	assert_paths(package, "licenses", "");
 	rl_store_close(store);
 	ensure_fails(world, "a:more", "a:more: find package: it has no part 'more'");

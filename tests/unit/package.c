@@ -90,7 +90,8 @@ static void a_build_has_a_clean_environment(void **state)
 	setenv("CFLAGS", "-DFROM_OUTSIDE", 1);
 	world->options.jobs = 3;
 	put_recipe(world, "a", "",
-		"{ env | grep -v -e '^PWD=' -e '^OLDPWD=' -e '^_=' -e '^SHLVL=' -e '^MAKEFLAGS=' | sort; pwd; umask; id -u; "
+		"{ env | grep -v -e '^PWD=' -e '^OLDPWD=' -e '^_=' -e '^SHLVL=' -e '^MAKEFLAGS=' | sort; "
+		"pwd; umask; id -u; "
 		"hostname; } "
 		">\"$OUT/env\"\n");
 	ensure_ok(world, "a");
@@ -120,8 +121,8 @@ static void a_build_sees_its_inputs_and_no_others(void **state)
 		"ls $SRC $DEPS $RECIPE >\"$OUT/list\"\n");
 	ensure_ok(world, "a");
 	assert_text(world->product, "file", "source\nbelow\nlisted\nsub\n");
-	assert_text(world->product, "list",
-		"/deps:\nneed\n\n/recipe:\nbuild.sh\nlisted\nsub\n\n/src:\ndata\n");
+	assert_text(
+		world->product, "list", "/deps:\nneed\n\n/recipe:\nbuild.sh\nlisted\nsub\n\n/src:\ndata\n");
 }
 
 static void a_build_must_leave_something_that_an_image_can_hold(void **state)
@@ -208,7 +209,8 @@ static void a_key_changes_with_each_input(void **state)
 		world, "a", "data", NOWHERE, "needs = { \"need\" } files = { \"file\" } # more", "true\n");
 	assert_key_changes(world, false, "a comment in recipe.conf");
 	put_recipe_with_source(world, "a", "data", NOWHERE,
-		"build-needs = { \"need\" } files = { \"file\" } part \"x\" { paths = { \"/x\" } }", "true\n");
+		"build-needs = { \"need\" } files = { \"file\" } part \"x\" { paths = { \"/x\" } }",
+		"true\n");
 	assert_key_changes(world, false, "parts, and who needs it");
 	put_recipe_with_source(world, "a", "data", NOWHERE,
 		"needs = { \"need\" } files = { \"file\" } option \"o\" { value = \"\" }", "true\n");

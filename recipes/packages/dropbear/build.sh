@@ -2,7 +2,7 @@
 
 tar -xf "$SRC/dropbear-$VERSION.tar.bz2"
 cd "dropbear-$VERSION"
-tar -xf "$SRC/debian.tar.xz"
+tar -xf "$SRC/$NAME-debian.tar.xz"
 sed 's/[ \t]*#.*//; /^$/d' debian/patches/series | while read -r name options; do
     patch -p1 <"debian/patches/$name"
 done

@@ -3,7 +3,7 @@
 tar -xf "$SRC/lua-$VERSION.tar.gz"
 cd "lua-$VERSION"
 # Debian's own way of building is not ours.
-tar -xf "$SRC/debian.tar.xz"
+tar -xf "$SRC/$NAME-debian.tar.xz"
 grep -i cve debian/patches/series | while read -r name options; do
     patch -p1 <"debian/patches/$name"
 done

@@ -1,0 +1,160 @@
+#include "cmd/recipes.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct rl_option options[] = {
+	RL_OPTION_SET,
+	RL_OPTION_RECIPES,
+	{0, NULL, NULL, NULL},
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t size = strlen(text), end_size = strlen(end);
+
+	return size >= end_size && !strcmp(text + size - end_size, end);
+}
+
+/* A skeleton's recipe has its folder beside it, or lies in skeleton/. */
+static bool is_skeleton(const char *file)
+{
+	char *folder = rl_strndup(file, strlen(file) - strlen(".conf"));
+	const char *slash = strrchr(file, '/');
+	struct stat st;
+	bool is = stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
+
+	if (slash && slash - file >= 8 && !strncmp(slash - 8, "skeleton", 8))
+		is = true;
+	free(folder);
+	return is;
+}
+
+static void add(struct rl_error *err, const char *file, const char *what, const char *name)
+{
+	char *reason = rl_printf("there is no %s '%s'", what, name);
+
+	rl_error_add(err, file, "read recipe", reason);
+	free(reason);
+}
+
+static void check_packages(const struct rl_recipe_roots *roots, const char *file, const struct rl_list *words,
+	struct rl_error *err)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		const char *part;
+		char *name = rl_package_word(words->items[i], &part);
+		char *relative = rl_printf("recipes/packages/%s/recipe.conf", name);
+		char *found = rl_recipe_roots_lookup(roots, relative);
+
+		if (!found)
+			add(err, file, "package", name);
+		free(name);
+		free(relative);
+		free(found);
+	}
+}
+
+static void check_skeletons(const struct rl_recipe_roots *roots, const char *file,
+	const struct rl_list *names, struct rl_error *err)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		char *folder = rl_printf("skeleton/%s", names->items[i]);
+		char *conf = rl_printf("skeleton/%s.conf", names->items[i]);
+		char *found = rl_recipe_roots_lookup(roots, folder);
+
+		if (!found)
+			found = rl_recipe_roots_lookup(roots, conf);
+		if (!found)
+			add(err, file, "skeleton", names->items[i]);
+		free(folder);
+		free(conf);
+		free(found);
+	}
+}
+
+static void check_package(
+	const struct rl_recipe_roots *roots, const struct rl_package_recipe *recipe, struct rl_error *err)
+{
+	check_packages(roots, recipe->file, &recipe->needs, err);
+	check_packages(roots, recipe->file, &recipe->build_needs, err);
+}
+
+static void check_image(
+	const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe, struct rl_error *err)
+{
+	const char *file = rl_image_recipe_file(recipe);
+
+	check_packages(roots, file, &recipe->packages, err);
+	check_skeletons(roots, file, &recipe->skeletons, err);
+	for (size_t i = 0; i < recipe->disk_count; i++)
+		check_skeletons(roots, file, &recipe->disks[i].skeletons, err);
+}
+
+/* An image's name, a package's, or a file. */
+static void check(struct rl_recipes *recipes, const char *word, struct rl_error *err)
+{
+	const struct rl_recipe_roots *roots = &recipes->roots;
+	struct rl_package_recipe package = {.name = NULL};
+	struct rl_image_recipe image = {.name = NULL};
+	char *relative = rl_printf("recipes/packages/%s/recipe.conf", word);
+	char *file = strchr(word, '/') ? NULL : rl_recipe_roots_lookup(roots, relative);
+
+	if (ends_with(word, "/recipe.conf")) {
+		if (rl_package_recipe_load_file(word, &package, err) == 0)
+			check_package(roots, &package, err);
+	} else if (ends_with(word, ".conf") && is_skeleton(word)) {
+		rl_skeleton_recipe_load(word, &image, err);
+	} else if (file) {
+		if (rl_package_recipe_load(roots, word, &package, err) == 0)
+			check_package(roots, &package, err);
+	} else if (rl_image_recipe_load(roots, word, &recipes->set, &image, err) == 0) {
+		check_image(roots, &image, err);
+	}
+	rl_package_recipe_free(&package);
+	rl_image_recipe_free(&image);
+	free(relative);
+	free(file);
+}
+
+static int run(struct rl_cmd *cmd)
+{
+	struct rl_recipes recipes = {.name = NULL};
+	struct rl_list words = {.items = NULL};
+	int id, status = RL_EXIT_DONE;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE)
+		if (!rl_recipes_option(&recipes, cmd, id))
+			rl_list_add(&words, cmd->value);
+	if (id != RL_CMD_USAGE && !words.count)
+		rl_cmd_usage(cmd, "which recipe?");
+	if (rl_failed(&cmd->err) || rl_recipe_roots_find(&recipes.roots, &cmd->err))
+		status = rl_cmd_failed(cmd);
+	for (size_t i = 0; i < words.count && status != RL_EXIT_USAGE; i++) {
+		size_t count;
+
+		check(&recipes, words.items[i], &cmd->err);
+		count = rl_error_count(&cmd->err);
+		if (!count) {
+			rl_cmd_note(cmd, "%s: no mistakes", words.items[i]);
+			continue;
+		}
+		status = rl_cmd_failed(cmd);
+		rl_cmd_note(cmd, "%s: %zu mistake%s", words.items[i], count, count == 1 ? "" : "s");
+	}
+	rl_list_free(&words);
+	rl_recipes_free(&recipes);
+	return status ? status : rl_cmd_flush(cmd);
+}
+
+const struct rl_verb rl_verb_check_recipe = {"check-recipe", run, "Building:", "FILE|NAME...",
+	"tell all mistakes in recipes at once",
+	"A recipe of an image, a package (NAME/recipe.conf) or a skeleton. That the packages and skeletons "
+	"that it\n"
+	"names are there is looked at too. Exit status 1 if there is a mistake.\n\n"
+	"  rootlet check-recipe mine.conf recipes/packages/*/recipe.conf\n",
+	options};
