@@ -297,7 +297,8 @@ static int put_ssh_keys(struct rl_tree *tree, const struct rl_user *user, int64_
 	int result = 0;
 
 	for (size_t i = 0; i < user->ssh_keys.count; i++)
-		rl_buf_printf(&text, "%s\n", user->ssh_keys.items[i]);
+		if (user->ssh_keys.items[i][0])
+			rl_buf_printf(&text, "%s\n", user->ssh_keys.items[i]);
 	if (text.size) {
 		result = rl_tree_put_path(tree, folder, S_IFDIR | 0700, time, &node, err);
 		if (!result) {

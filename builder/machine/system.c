@@ -121,6 +121,9 @@ static void add_address(struct rl_buf *text, const char *address)
 static int put_network(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
+	/* busybox's ifup misses them. */
+	static const char *const hooks[] = {"/etc/network/if-pre-up.d", "/etc/network/if-up.d",
+		"/etc/network/if-down.d", "/etc/network/if-post-down.d"};
 	const struct rl_network *n = &recipe->network;
 	struct rl_buf text = RL_BUF_NONE, dns = RL_BUF_NONE;
 	bool dhcp;
@@ -128,7 +131,7 @@ static int put_network(
 	if (!n->line)
 		return 0;
 	dhcp = !strcmp(n->address, "dhcp");
-	rl_buf_printf(&text, "auto lo\niface lo inet loopback\n\nauto %s\niface %s %s %s\n", n->interface,
+	rl_buf_printf(&text, "auto %s\niface %s %s %s\n", n->interface,
 		n->interface, strchr(n->address, ':') ? "inet6" : "inet", dhcp ? "dhcp" : "static");
 	if (!dhcp)
 		add_address(&text, n->address);
@@ -139,6 +142,14 @@ static int put_network(
 	if (put_text(tree, "/etc/network/interfaces", &text, time, err)) {
 		rl_buf_free(&dns);
 		return -1;
+	}
+	for (size_t i = 0; i < RL_COUNT(hooks); i++) {
+		struct rl_node *node;
+
+		if (rl_tree_make_dirs(tree, hooks[i], time, &node, err)) {
+			rl_buf_free(&dns);
+			return -1;
+		}
 	}
 	return dns.size ? put_text(tree, "/etc/resolv.conf", &dns, time, err) : 0;
 }

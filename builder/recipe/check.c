@@ -218,9 +218,11 @@ const char *rl_check_password(const char *text)
 	return strchr(text, ' ') ? "has a blank in it" : rl_check_field(text);
 }
 
-/* A line of authorized_keys: there may be options in front of the type. */
+/* A line of authorized_keys: there may be options in front of the type. "": none, as a variable may say. */
 const char *rl_check_ssh_key(const char *text)
 {
+	if (!*text)
+		return NULL;
 	if (strncmp(text, "ssh-", 4) && !strstr(text, " ssh-") && !strstr(text, "ecdsa-sha2-") &&
 		!strstr(text, "sk-"))
 		return "is no public key: a line of a .pub file, \"ssh-ed25519 AAAA... name\"";

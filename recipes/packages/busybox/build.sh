@@ -1,4 +1,9 @@
-# Builds busybox, configured by busybox.config, and installs it with one symlink per applet.
+# Builds busybox, configured by busybox.config or minimal.config, and installs it with one symlink per applet.
+
+case $OPTION_APPLETS in
+    minimal) config=minimal.config ;;
+    *)       config=busybox.config ;;
+esac
 
 tar -xf "$SRC/busybox-$VERSION.tar.bz2"
 cd "busybox-$VERSION"
@@ -6,17 +11,17 @@ cd "busybox-$VERSION"
 # The build date must not get into the program.
 export KCONFIG_NOTIMESTAMP=1
 
-# Only what busybox.config asks for is built, with all its features at their defaults. So: the
+# Only what the fragment asks for is built, with all its features at their defaults. So: the
 # fragment, then "no" to what allnoconfig asks about, for the first word on a symbol counts. oldconfig
 # then asks about each symbol that the fragment made visible, and an empty answer takes the default.
 # It asks again, for ever, when it does not like an answer: so both time and output have an end.
 make allnoconfig >allnoconfig.log 2>&1 || { cat allnoconfig.log; exit 1; }
 {
-    cat "$RECIPE/busybox.config"
+    cat "$RECIPE/$config"
     sed -n 's/.*(\([A-Za-z0-9_]*\)) \[[Nn]\/.*/# CONFIG_\1 is not set/p' allnoconfig.log
 } >.config
 { yes '' 2>&- | timeout 300 make oldconfig && : >oldconfig.done; } 2>&1 | head -c 1000000 >oldconfig.log
-[ -e oldconfig.done ] || { tail -n 20 oldconfig.log; echo "busybox.config: make oldconfig failed" >&2; exit 1; }
+[ -e oldconfig.done ] || { tail -n 20 oldconfig.log; echo "$config: make oldconfig failed" >&2; exit 1; }
 
 # oldconfig drops a symbol it does not know and changes one whose dependencies are not met, and
 # says nothing that would stop a build. Every line of the fragment must have survived.
@@ -26,14 +31,14 @@ while IFS= read -r line; do
         CONFIG_*=*)                symbol=${line%%=*} ;;
         "# CONFIG_"*" is not set") symbol=${line#"# "} symbol=${symbol%% *} ;;
         "" | "#"*) continue ;;
-        *) echo "busybox.config: not a setting: $line" >&2; bad=1; continue ;;
+        *) echo "$config: not a setting: $line" >&2; bad=1; continue ;;
     esac
     if ! grep -qxF -e "$line" .config; then
-        echo "busybox.config: $symbol is unknown or was changed: asked '$line'," \
+        echo "$config: $symbol is unknown or was changed: asked '$line'," \
              "got '$(grep -e "^$symbol=" -e "^# $symbol " .config)'" >&2
         bad=1
     fi
-done <"$RECIPE/busybox.config"
+done <"$RECIPE/$config"
 [ "$bad" = 0 ] || exit 1
 
 make CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc SKIP_STRIP=n busybox
