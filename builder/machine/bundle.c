@@ -22,7 +22,7 @@ static int add_recipe_file(struct bundle *b, const struct rl_package_recipe *rec
 {
 	char *path = rl_printf("%s/recipes/packages/%s/%s", b->top, recipe->name, name);
 	char *from = rl_printf("%s/%s", recipe->folder, name);
-	int result = rl_tar_add(b->tar, path, from, b->err);
+	int result = rl_tar_add(b->tar, path, from, false, b->err);
 
 	free(path);
 	free(from);
@@ -44,7 +44,7 @@ static int add_source(
 {
 	const struct rl_source_recipe *source = &recipe->sources[index];
 	char *path = rl_printf("%s/sources/%s/%s", b->top, recipe->name, source->name);
-	int result = rl_tar_add(b->tar, path, from, b->err);
+	int result = rl_tar_add(b->tar, path, from, false, b->err);
 
 	if (!result && !source->sha256[0]) {
 		char *name = rl_printf("%s.sha256", path);
@@ -80,8 +80,8 @@ static int add_package(const struct rl_package_recipe *recipe, void *context)
 
 /* ---- the image ---- */
 
-/* A file beside the recipe, or below that folder; one that is elsewhere would not be found again. */
-static int add_beside(struct bundle *b, const char *from)
+/* What is beside the recipe, or below that folder; what is elsewhere would not be found again. */
+static int add_beside(struct bundle *b, const char *from, bool exact)
 {
 	size_t size = strlen(b->folder);
 	char *path;
@@ -90,14 +90,14 @@ static int add_beside(struct bundle *b, const char *from)
 	if (from[0] == '/' ? !size || strncmp(from, b->folder, size) : strncmp(from, b->folder, size))
 		return rl_fail(b->err, from, "bundle", "it is not in the recipe's folder");
 	path = rl_printf("%s/recipes/images/%s", b->top, from + size);
-	result = rl_tar_add(b->tar, path, from, b->err);
+	result = rl_tar_add(b->tar, path, from, exact, b->err);
 	free(path);
 	return result;
 }
 
 static int add_further(const char *path, void *context)
 {
-	return add_beside(context, path);
+	return add_beside(context, path, true);
 }
 
 static int add_sources(struct bundle *b, const struct rl_list *words)
@@ -107,7 +107,7 @@ static int add_sources(struct bundle *b, const struct rl_list *words)
 	for (size_t i = 0; i < words->count && !result; i++) {
 		char *path = rl_source_host_path(words->items[i]);
 
-		result = add_beside(b, path);
+		result = add_beside(b, path, true);
 		if (!result)
 			result = rl_source_files(words->items[i], add_further, b, b->err);
 		free(path);
@@ -126,7 +126,7 @@ static int add_skeleton(struct bundle *b, const struct rl_recipe_roots *roots, c
 		char *path = rl_printf("%s/%s", b->top, relative);
 
 		if (from)
-			result = rl_tar_add(b->tar, path, from, b->err);
+			result = rl_tar_add(b->tar, path, from, false, b->err);
 		free(relative);
 		free(from);
 		free(path);
@@ -153,7 +153,7 @@ static int add_skeletons(struct bundle *b, const struct rl_recipe_roots *roots,
 				continue;
 			path = rl_printf(
 				"%s/skeleton/%s", b->top, from + (base ? base + 1 - skeletons[i].conf : 0));
-			result = rl_tar_add(b->tar, path, from, b->err);
+			result = rl_tar_add(b->tar, path, from, false, b->err);
 			free(path);
 		}
 	}
@@ -172,12 +172,12 @@ static int add_recipes(struct bundle *b, const struct rl_image_recipe *recipe)
 		const char *name = !strncmp(from, b->folder, size) ? from + size : slash ? slash + 1 : from;
 		char *path = rl_printf("%s/recipes/images/%s", b->top, name);
 
-		result = rl_tar_add(b->tar, path, from, b->err);
+		result = rl_tar_add(b->tar, path, from, false, b->err);
 		free(path);
 	}
 	for (size_t i = 0; i < recipe->path_count && !result; i++)
 		if (recipe->paths[i].source)
-			result = add_beside(b, recipe->paths[i].source);
+			result = add_beside(b, recipe->paths[i].source, false);
 	return result ? result : add_sources(b, &recipe->sources);
 }
 

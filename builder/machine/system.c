@@ -131,8 +131,8 @@ static int put_network(
 	if (!n->line)
 		return 0;
 	dhcp = !strcmp(n->address, "dhcp");
-	rl_buf_printf(&text, "auto %s\niface %s %s %s\n", n->interface,
-		n->interface, strchr(n->address, ':') ? "inet6" : "inet", dhcp ? "dhcp" : "static");
+	rl_buf_printf(&text, "auto %s\niface %s %s %s\n", n->interface, n->interface,
+		strchr(n->address, ':') ? "inet6" : "inet", dhcp ? "dhcp" : "static");
 	if (!dhcp)
 		add_address(&text, n->address);
 	if (n->gateway[0])

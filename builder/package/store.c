@@ -230,8 +230,10 @@ static void clean_tmp(const struct rl_store *store)
 int rl_store_share(struct rl_store *store, bool alone, struct rl_error *err)
 {
 	char *path = rl_store_path(store, "in-use");
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666), result = 0;
+	int fd = store->in_use, result = 0;
 
+	if (fd < 0)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (fd < 0)
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
@@ -243,7 +245,6 @@ int rl_store_share(struct rl_store *store, bool alone, struct rl_error *err)
 			result = rl_fail_errno(err, path, "lock", errno);
 	}
 	/* One that cannot even be read is of no use to us: what follows says so. */
-	rl_close(&store->in_use);
 	store->in_use = fd;
 	free(path);
 	return result;

@@ -128,11 +128,11 @@ static int read_image(struct rl_document *document, struct rl_image_recipe *reci
 			RL_KEY("capability"), RL_KEY("exclude"), CFG_END()                                   \
 	}
 
-static int load_image_file(const struct rl_recipe_roots *roots, const char *file, unsigned depth,
+static int load_image_file(const struct rl_recipe_roots *roots, const char *file,
 	struct rl_image_recipe *recipe, struct rl_error *err);
 
 /* A recipe in the roots, or a file beside this one. */
-static int include(const struct rl_recipe_roots *roots, const struct rl_document *document, unsigned depth,
+static int include(const struct rl_recipe_roots *roots, const struct rl_document *document,
 	struct rl_image_recipe *recipe)
 {
 	struct rl_section top = rl_section_top((struct rl_document *)document);
@@ -144,9 +144,6 @@ static int include(const struct rl_recipe_roots *roots, const struct rl_document
 
 	if (!value)
 		return 0;
-	if (depth == INCLUDES_MAX)
-		return rl_document_fail(document, value->line,
-			"include '%s': goes round in a circle, or too deep", value->text);
 	if (size > 5 && !strcmp(value->text + size - 5, ".conf"))
 		file = value->text[0] == '/' ? rl_strdup(value->text)
 					     : rl_beside(document->file, value->text);
@@ -154,14 +151,17 @@ static int include(const struct rl_recipe_roots *roots, const struct rl_document
 		result = rl_find_recipe(roots, value->text, "recipes/images/", ".conf", &file, &why);
 	if (result)
 		rl_document_fail(document, value->line, "include '%s': %s", value->text, why.reason);
+	else if (rl_list_has(&recipe->files, file) || recipe->files.count == INCLUDES_MAX)
+		result = rl_document_fail(document, value->line,
+			"include '%s': goes round in a circle, or too deep", value->text);
 	else
-		result = load_image_file(roots, file, depth + 1, recipe, document->err);
+		result = load_image_file(roots, file, recipe, document->err);
 	rl_error_clear(&why);
 	free(file);
 	return result;
 }
 
-static int load_image_file(const struct rl_recipe_roots *roots, const char *file, unsigned depth,
+static int load_image_file(const struct rl_recipe_roots *roots, const char *file,
 	struct rl_image_recipe *recipe, struct rl_error *err)
 {
 	struct rl_document document = {.file = NULL};
@@ -195,7 +195,7 @@ static int load_image_file(const struct rl_recipe_roots *roots, const char *file
 	file = recipe->files.items[recipe->files.count - 1];
 	if (!rl_document_open(&document, file, keys, err)) {
 		/* The variables of who includes come first, all the rest last: it has the last word. */
-		result = rl_read_variables(&document, recipe) | include(roots, &document, depth, recipe);
+		result = rl_read_variables(&document, recipe) | include(roots, &document, recipe);
 		rl_expand_variables(&document, recipe);
 		recipe->reading = file;
 		result |= read_image(&document, recipe);
@@ -232,7 +232,7 @@ int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name, 
 	if (!result)
 		result = rl_set_variables(recipe, set, err);
 	if (!result)
-		result = load_image_file(roots, file, 0, recipe, err) | rl_check_variables(recipe, err);
+		result = load_image_file(roots, file, recipe, err) | rl_check_variables(recipe, err);
 	rl_default_disk(recipe);
 	rl_choose_ids(recipe);
 	free(file);

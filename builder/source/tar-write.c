@@ -19,7 +19,7 @@
 /* clang-format off */
 #define WRITE_FUNCTIONS(X) \
 	X(archive, write_new) X(archive, write_free) X(archive, write_close) X(archive, write_open_fd) \
-	X(archive, write_set_format_pax_restricted) X(archive, write_add_filter_none) \
+	X(archive, write_set_format_pax) X(archive, write_add_filter_none) \
 	X(archive, write_set_bytes_in_last_block) X(archive, write_header) X(archive, write_data) \
 	X(archive, error_string) X(archive, entry_new) X(archive, entry_clear) X(archive, entry_free) \
 	X(archive, entry_set_pathname) X(archive, entry_set_filetype) X(archive, entry_set_perm) \
@@ -61,7 +61,7 @@ int rl_tar_open(struct rl_tar **out, int fd, const char *name, int64_t time, str
 		return -1;
 	tar->archive = tar->lib.write_new();
 	tar->entry = tar->lib.entry_new();
-	if (!tar->archive || !tar->entry || tar->lib.write_set_format_pax_restricted(tar->archive) ||
+	if (!tar->archive || !tar->entry || tar->lib.write_set_format_pax(tar->archive) ||
 		tar->lib.write_add_filter_none(tar->archive) ||
 		tar->lib.write_set_bytes_in_last_block(tar->archive, 1) ||
 		tar->lib.write_open_fd(tar->archive, fd))
@@ -80,14 +80,17 @@ static bool is_new(struct rl_tar *tar, const char *path)
 	return true;
 }
 
-static void describe(struct rl_tar *tar, const char *path, unsigned type, uint32_t mode, uint64_t size)
+/* st: what it is like on the host, if that is to be kept. */
+static void describe(struct rl_tar *tar, const char *path, unsigned type, uint32_t mode, uint64_t size,
+	const struct stat *st)
 {
 	tar->lib.entry_clear(tar->entry);
 	tar->lib.entry_set_pathname(tar->entry, path);
 	tar->lib.entry_set_filetype(tar->entry, type);
-	tar->lib.entry_set_perm(tar->entry, (mode_t)mode);
+	tar->lib.entry_set_perm(tar->entry, st ? st->st_mode & 07777 : (mode_t)mode);
 	tar->lib.entry_set_size(tar->entry, (la_int64_t)size);
-	tar->lib.entry_set_mtime(tar->entry, tar->time, 0);
+	tar->lib.entry_set_mtime(
+		tar->entry, st ? st->st_mtim.tv_sec : tar->time, st ? st->st_mtim.tv_nsec : 0);
 }
 
 static int put(struct rl_tar *tar, const void *bytes, size_t size, struct rl_error *err)
@@ -99,12 +102,12 @@ int rl_tar_add_text(struct rl_tar *tar, const char *path, const char *text, stru
 {
 	if (!is_new(tar, path))
 		return 0;
-	describe(tar, path, AE_IFREG, 0644, strlen(text));
+	describe(tar, path, AE_IFREG, 0644, strlen(text), NULL);
 	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err)
 							       : put(tar, text, strlen(text), err);
 }
 
-static int add_file(struct rl_tar *tar, const char *path, const char *from, struct rl_error *err)
+static int add_file(struct rl_tar *tar, const char *path, const char *from, bool exact, struct rl_error *err)
 {
 	int fd = open(from, O_RDONLY | O_CLOEXEC), result = 0;
 	char *chunk = rl_alloc(CHUNK);
@@ -116,7 +119,7 @@ static int add_file(struct rl_tar *tar, const char *path, const char *from, stru
 	} else {
 		uint64_t left = (uint64_t)st.st_size;
 
-		describe(tar, path, AE_IFREG, st.st_mode & 0100 ? 0755 : 0644, left);
+		describe(tar, path, AE_IFREG, st.st_mode & 0100 ? 0755 : 0644, left, exact ? &st : NULL);
 		result = tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
 		while (!result && left &&
 			(n = rl_read_some(fd, chunk, left < CHUNK ? (size_t)left : CHUNK)) > 0) {
@@ -132,7 +135,8 @@ static int add_file(struct rl_tar *tar, const char *path, const char *from, stru
 	return result;
 }
 
-static int add_link(struct rl_tar *tar, const char *path, const char *from, struct rl_error *err)
+static int add_link(
+	struct rl_tar *tar, const char *path, const char *from, const struct stat *st, struct rl_error *err)
 {
 	char target[4096];
 	ssize_t n = readlink(from, target, sizeof(target) - 1);
@@ -140,12 +144,13 @@ static int add_link(struct rl_tar *tar, const char *path, const char *from, stru
 	if (n < 0)
 		return rl_fail_errno(err, from, "read", errno);
 	target[n] = '\0';
-	describe(tar, path, AE_IFLNK, 0777, 0);
+	describe(tar, path, AE_IFLNK, 0777, 0, st);
 	tar->lib.entry_set_symlink(tar->entry, target);
 	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
 }
 
-static int add_folder(struct rl_tar *tar, const char *path, const char *from, struct rl_error *err)
+static int add_folder(
+	struct rl_tar *tar, const char *path, const char *from, const struct stat *st, struct rl_error *err)
 {
 	struct dirent **entries = NULL;
 	char *slash = rl_printf("%s/", path);
@@ -153,7 +158,7 @@ static int add_folder(struct rl_tar *tar, const char *path, const char *from, st
 
 	if (count < 0)
 		result = rl_fail_errno(err, from, "read", errno);
-	describe(tar, slash, AE_IFDIR, 0755, 0);
+	describe(tar, slash, AE_IFDIR, 0755, 0, st);
 	if (!result && tar->lib.write_header(tar->archive, tar->entry))
 		result = fail(tar, err);
 	for (int i = 0; i < count; i++) {
@@ -162,7 +167,7 @@ static int add_folder(struct rl_tar *tar, const char *path, const char *from, st
 		if (!result && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
 			char *below = rl_printf("%s/%s", path, name), *at = rl_printf("%s/%s", from, name);
 
-			result = rl_tar_add(tar, below, at, err);
+			result = rl_tar_add(tar, below, at, st != NULL, err);
 			free(below);
 			free(at);
 		}
@@ -173,7 +178,7 @@ static int add_folder(struct rl_tar *tar, const char *path, const char *from, st
 	return result;
 }
 
-int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, struct rl_error *err)
+int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, bool exact, struct rl_error *err)
 {
 	struct stat st;
 
@@ -182,11 +187,11 @@ int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, struct rl
 	if (lstat(from, &st))
 		return rl_fail_errno(err, from, "read", errno);
 	if (S_ISLNK(st.st_mode))
-		return add_link(tar, path, from, err);
+		return add_link(tar, path, from, exact ? &st : NULL, err);
 	if (S_ISDIR(st.st_mode))
-		return add_folder(tar, path, from, err);
+		return add_folder(tar, path, from, exact ? &st : NULL, err);
 	if (S_ISREG(st.st_mode))
-		return add_file(tar, path, from, err);
+		return add_file(tar, path, from, exact, err);
 	return rl_fail(err, from, "bundle", "it is neither a file nor a folder nor a symlink");
 }
 

@@ -6,7 +6,8 @@ load ../cli/helper
 setup_file() {
     export TOP=$BATS_TEST_DIRNAME/../..
     cd "$TOP"
-    "${ROOTLET:-$TOP/rootlet}" package busybox dropbear tcc lua strace e2fsprogs zlib \
+    # All that is built here, at the same time.
+    "${ROOTLET:-$TOP/rootlet}" package busybox dropbear tcc lua strace e2fsprogs zlib linux-um \
         >"$BATS_FILE_TMPDIR/log" 2>&1 || { cat "$BATS_FILE_TMPDIR/log" >&2; return 1; }
 }
 
@@ -147,15 +148,48 @@ END
     printf '#!/bin/sh\necho "testing $(uname -s) in $PWD"\nexit 42\n' >t/run
     chmod +x t/run
     rootlet pack -o test.ext4 --free 1M t
-    rootlet build -q --recipes "$TOP" -o out kernel-test.conf 2>/dev/null || {
-        printf 'include = "kernel-test"\n' >kernel-test.conf
-        rootlet build -q --recipes "$TOP" -o out kernel-test.conf
-    }
-    boot --recipes "$TOP" -o out kernel-test.conf --disk test.ext4
+    rootlet build -q --recipes "$TOP" -o out kernel-test
+    fsck out/root.ext4
+    boot --recipes "$TOP" -o out kernel-test --disk test.ext4
     [ "$status" = 42 ] || { cat console err; false; }
     grep -q 'testing Linux in /test' console
+    refute grep -E 'EXT4-fs (warning|error)|EXT4-fs \(ubd.\): (warning|error|recovery)' console
     fsck test.ext4
-    boot --recipes "$TOP" -o out kernel-test.conf
+    boot --recipes "$TOP" -o out kernel-test
     [ "$status" = 127 ] || { cat console err; false; }
     grep -q 'there is no second disk' console
+    fsck out/root.ext4
+}
+
+@test "linux-um: what a kernel for tests must have" {
+    mkdir t
+    cat >t/run <<'END'
+#!/bin/sh
+set -e
+mkdir -p /tmp/lower /tmp/upper /tmp/work /tmp/all /tmp/cgroup
+echo low >/tmp/lower/file
+mount -t overlay -o lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work overlay /tmp/all
+echo up >/tmp/all/file
+[ "$(cat /tmp/lower/file) $(cat /tmp/upper/file)" = "low up" ]
+mount -t cgroup2 none /tmp/cgroup
+grep -q memory /tmp/cgroup/cgroup.controllers
+grep -q pids /tmp/cgroup/cgroup.controllers
+mount | grep -q '^devtmpfs on /dev type devtmpfs'
+grep -q hostfs /proc/filesystems
+for option in EXT4_FS_POSIX_ACL EXT4_FS_SECURITY UML_NET_VECTOR UML_TIME_TRAVEL_SUPPORT BLK_DEV_UBD HOSTFS; do
+    zcat /proc/config.gz | grep -qx "CONFIG_$option=y"
+done
+unshare -Urn true
+echo "all is there"
+END
+    chmod +x t/run
+    rootlet pack -o test.ext4 --free 1M t
+    rootlet build -q --recipes "$TOP" -o out kernel-test
+    boot --recipes "$TOP" -o out kernel-test --disk test.ext4
+    [ "$status" = 0 ] || { cat console err; false; }
+    grep -q 'all is there' console
+    kernel=$(rootlet package linux-um)/boot/linux
+    [ -z "$(readelf -lW "$kernel" | grep INTERP)" ]
+    boot --recipes "$TOP" -o out kernel-test --disk test.ext4 --append time-travel
+    [ "$status" = 0 ] || { cat console err; false; }
 }
