@@ -17,6 +17,7 @@ const struct rl_verb *const rl_verbs[] = {
 	&rl_verb_ls,
 	&rl_verb_cat,
 	&rl_verb_info,
+	&rl_verb_diff,
 	&rl_verb_run,
 	&rl_verb_doctor,
 	NULL,

@@ -1,0 +1,236 @@
+#include "cmd/json.h"
+#include "cmd/cmd.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "ext/plan.h"
+#include "source/place.h"
+#include "source/source.h"
+#include "tree/diff.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_SAME      0
+#define EXIT_DIFFERENT 1
+#define EXIT_TROUBLE   2
+
+enum { OPT_CONTENT = 256, OPT_STAT, OPT_JSON, OPT_OWNER, OPT_IGNORE };
+
+static const struct rl_option options[] = {
+	{OPT_CONTENT, "content", NULL, "read all contents, also of files of the same size and time"},
+	{OPT_STAT, "stat", NULL, "only say how many differ"},
+	{OPT_IGNORE, "ignore", "LIST", "what is not looked at: time, owner, mode, xattrs, links, content"},
+	{OPT_OWNER, "owner", "keep", "owners in a folder as they are; else all in it is root's"},
+	{OPT_JSON, "json", NULL, "as JSON, an object in each line"},
+	{0, NULL, NULL, NULL},
+};
+
+static const struct {
+	unsigned bit;
+	const char *name;
+} words[] = {
+	{RL_DIFF_TYPE, "type"},
+	{RL_DIFF_CONTENT, "content"},
+	{RL_DIFF_TARGET, "target"},
+	{RL_DIFF_DEVICE, "device"},
+	{RL_DIFF_MODE, "mode"},
+	{RL_DIFF_OWNER, "owner"},
+	{RL_DIFF_TIME, "time"},
+	{RL_DIFF_XATTRS, "xattrs"},
+	{RL_DIFF_LINKS, "links"},
+};
+
+struct side {
+	const char *word;
+	struct rl_tree *tree;
+	const struct rl_node *node;
+};
+
+struct comparison {
+	struct rl_cmd *cmd;
+	struct side sides[2];
+	struct rl_diff_options options;
+	bool stat, json, keep_owner, colour;
+	unsigned long added, removed, changed;
+};
+
+static int take_ignore(struct rl_cmd *cmd, struct comparison *c)
+{
+	for (const char *rest = cmd->value; *rest;) {
+		size_t size = strcspn(rest, ",");
+		size_t i = 0;
+
+		while (i < RL_COUNT(words) &&
+			(strlen(words[i].name) != size || strncmp(words[i].name, rest, size) != 0))
+			i++;
+		if (i == RL_COUNT(words) || words[i].bit == RL_DIFF_TYPE)
+			return rl_cmd_usage(cmd,
+				"--ignore takes time, owner, mode, xattrs, links, content, not '%.*s'",
+				(int)size, rest);
+		c->options.ignore |= words[i].bit;
+		rest += size + (rest[size] == ',');
+	}
+	return 0;
+}
+
+static int parse(struct rl_cmd *cmd, struct comparison *c)
+{
+	size_t count = 0;
+	int id;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END) {
+		if (id == OPT_CONTENT)
+			c->options.contents = true;
+		else if (id == OPT_STAT)
+			c->stat = true;
+		else if (id == OPT_JSON)
+			c->json = true;
+		else if (id == OPT_OWNER && !strcmp(cmd->value, "keep"))
+			c->keep_owner = true;
+		else if (id == OPT_OWNER)
+			return rl_cmd_usage(cmd, "--owner takes keep, not '%s'", cmd->value);
+		else if (id == OPT_IGNORE && take_ignore(cmd, c))
+			return -1;
+		else if (id == RL_CMD_ARG && count < 2)
+			c->sides[count++].word = cmd->value;
+		else if (id != OPT_IGNORE)
+			return id == RL_CMD_USAGE ? -1 : rl_cmd_usage(cmd, "two things at a time");
+	}
+	if (count < 2)
+		return rl_cmd_usage(cmd, "which two?");
+	if (c->stat && c->json)
+		return rl_cmd_usage(cmd, "one of --stat and --json");
+	return 0;
+}
+
+/* IMAGE:/PATH, or whatever pack takes. */
+static int load(struct comparison *c, struct side *side, struct rl_error *err)
+{
+	const char *colon = rl_source_is_container(side->word) ? NULL : strstr(side->word, ":/");
+	char *word = colon ? rl_strndup(side->word, (size_t)(colon - side->word)) : rl_strdup(side->word);
+	struct rl_source_options from = {
+		.max_time = INT64_MAX, .data_left = UINT64_MAX, .keep_owner = c->keep_owner};
+	int result;
+
+	side->tree = rl_tree_new();
+	result = rl_source_put(side->tree, side->tree->root, word, &from, err);
+	rl_tree_sort(side->tree);
+	side->node = side->tree->root;
+	if (!result && colon) {
+		const struct rl_place_scope scope = {side->tree, side->tree->root, side->tree->root, 0};
+		const char *path = colon + 1 + strspn(colon + 1, "/");
+
+		side->node = *path ? rl_place_open(&scope, path) : side->node;
+		if (!side->node)
+			result = rl_fail(err, side->word, "open", "there is no such path in it");
+	}
+	free(word);
+	return result;
+}
+
+/* ---- output ---- */
+
+static void print_line(const struct comparison *c, char kind, const struct rl_difference *difference)
+{
+	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m"};
+	struct rl_buf path = RL_BUF_NONE;
+	bool first = true;
+
+	rl_text_escape(&path, difference->path, strlen(difference->path));
+	printf("%s%c%s %.*s",
+		c->colour ? colours[kind == 'A'   ? 0
+				    : kind == 'D' ? 1
+						  : 2]
+			  : "",
+		kind, c->colour ? "\033[0m" : "", (int)path.size, path.data);
+	for (size_t i = 0; i < RL_COUNT(words); i++) {
+		if (!(difference->what & words[i].bit))
+			continue;
+		printf("%s%s", first ? "  " : ",", words[i].name);
+		first = false;
+	}
+	putchar('\n');
+	rl_buf_free(&path);
+}
+
+static void print_json(char kind, const struct rl_difference *difference)
+{
+	json_t *what = json_array();
+
+	for (size_t i = 0; i < RL_COUNT(words); i++)
+		if (difference->what & words[i].bit)
+			json_array_append_new(what, json_string(words[i].name));
+	rl_json_print_line(json_pack("{s:s,s:o,s:o}", "change",
+		kind == 'A'   ? "added"
+		: kind == 'D' ? "removed"
+			      : "modified",
+		"path", rl_json_text(difference->path), "what", what));
+}
+
+/* Every file system has one; a folder or an archive has none. */
+static bool is_lost_found(const struct rl_difference *difference)
+{
+	const struct rl_node *node = difference->before ? difference->before : difference->after;
+
+	return !(difference->before && difference->after) && !strcmp(difference->path, "/lost+found") &&
+	       rl_is_dir(node->inode) && !node->inode->dir->count;
+}
+
+static int visit(const struct rl_difference *difference, void *context)
+{
+	struct comparison *c = context;
+	char kind = !difference->before ? 'A' : !difference->after ? 'D' : 'M';
+
+	if (is_lost_found(difference))
+		return 0;
+	*(kind == 'A' ? &c->added : kind == 'D' ? &c->removed : &c->changed) += 1;
+	/* One is enough where only the exit status is wanted. */
+	if (c->cmd->verbose < 0)
+		return 1;
+	if (c->json)
+		print_json(kind, difference);
+	else if (!c->stat)
+		print_line(c, kind, difference);
+	return 0;
+}
+
+static int run(struct rl_cmd *cmd)
+{
+	struct comparison c = {
+		.cmd = cmd, .options = {.still_time = RL_EPOCH_TIME}, .colour = isatty(STDOUT_FILENO)};
+	int result = parse(cmd, &c);
+
+	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
+		result = load(&c, &c.sides[i], &cmd->err);
+	if (!result)
+		result = rl_tree_diff(c.sides[0].node, c.sides[1].node, &c.options, visit, &c, &cmd->err);
+	if (result >= 0 && c.stat && cmd->verbose >= 0)
+		printf("%lu added, %lu removed, %lu modified\n", c.added, c.removed, c.changed);
+	for (size_t i = 0; i < RL_COUNT(c.sides); i++)
+		rl_tree_free(c.sides[i].tree);
+	if (result < 0) {
+		rl_cmd_failed(cmd);
+		return EXIT_TROUBLE;
+	}
+	if (rl_cmd_flush(cmd))
+		return EXIT_TROUBLE;
+	return c.added || c.removed || c.changed ? EXIT_DIFFERENT : EXIT_SAME;
+}
+
+const struct rl_verb rl_verb_diff = {"diff", run, "Looking:", "A B",
+	"say how two images, folders or archives differ",
+	"A and B are IMAGE, IMAGE:/PATH, or whatever `rootlet pack` takes: a folder, an archive, a "
+	"container\n"
+	"image. Each line is A (only in the second), D (only in the first) or M, and what differs. Files of "
+	"the\n"
+	"same size and time are taken to be the same, unless the time is rootlet's own; --content reads all. "
+	"An\n"
+	"empty /lost+found that only one of them has does not count.\n\n"
+	"Exit status: 0 the same, 1 different, 2 trouble. -q prints nothing.\n\n"
+	"  rootlet diff old/root.ext4 out/demo/root.ext4\n  rootlet diff --ignore time root.ext4:/etc "
+	"staging/etc\n",
+	options};
