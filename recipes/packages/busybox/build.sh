@@ -23,31 +23,11 @@ make allnoconfig >allnoconfig.log 2>&1 || { cat allnoconfig.log; exit 1; }
 { yes '' 2>&- | timeout 300 make oldconfig && : >oldconfig.done; } 2>&1 | head -c 1000000 >oldconfig.log
 [ -e oldconfig.done ] || { tail -n 20 oldconfig.log; echo "$config: make oldconfig failed" >&2; exit 1; }
 
-# oldconfig drops a symbol it does not know and changes one whose dependencies are not met, and
-# says nothing that would stop a build. Every line of the fragment must have survived.
-bad=0
-while IFS= read -r line; do
-    case $line in
-        CONFIG_*=*)                symbol=${line%%=*} ;;
-        "# CONFIG_"*" is not set") symbol=${line#"# "} symbol=${symbol%% *} ;;
-        "" | "#"*) continue ;;
-        *) echo "$config: not a setting: $line" >&2; bad=1; continue ;;
-    esac
-    if ! grep -qxF -e "$line" .config; then
-        echo "$config: $symbol is unknown or was changed: asked '$line'," \
-             "got '$(grep -e "^$symbol=" -e "^# $symbol " .config)'" >&2
-        bad=1
-    fi
-done <"$RECIPE/$config"
-[ "$bad" = 0 ] || exit 1
+"$DEPS/build-tools/bin/check-kconfig" "$RECIPE/$config" .config
 
 make CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc SKIP_STRIP=n busybox
 
-# A dynamic loader would be missing in the image: say so now, not at the first boot.
-if readelf -lW busybox | grep -q INTERP; then
-    echo "busybox: asks for a dynamic loader, so it is not static" >&2
-    exit 1
-fi
+"$DEPS/build-tools/bin/check-static" busybox
 
 make CC="$DEPS/musl/bin/musl-gcc" HOSTCC=gcc CONFIG_PREFIX="$OUT" install
 

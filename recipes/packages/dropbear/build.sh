@@ -19,10 +19,7 @@ grep -q '^#define HAVE_CRYPT 1' config.h || { echo "dropbear: no crypt(), so no 
 programs="dropbear dbclient dropbearkey dropbearconvert scp"
 make PROGRAMS="$programs" MULTI=1 SCPPROGRESS=1
 
-if readelf -lW dropbearmulti | grep -q INTERP; then
-    echo "dropbearmulti: asks for a dynamic loader, so it is not static" >&2
-    exit 1
-fi
+"$DEPS/build-tools/bin/check-static" dropbearmulti
 
 make install DESTDIR="$OUT" PROGRAMS="$programs" MULTI=1
 mkdir -p "$OUT/etc/dropbear"

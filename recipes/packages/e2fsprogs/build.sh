@@ -19,12 +19,7 @@ make install install-libs DESTDIR="$OUT" root_sysconfdir=/etc
 rm -rf "$OUT"/usr/sbin/e2scrub* "$OUT"/usr/share/man/man8/e2scrub* "$OUT/etc/e2scrub.conf" \
     "$OUT/usr/lib/e2initrd_helper" "$OUT/usr/share/info"
 
-find "$OUT/usr/bin" "$OUT/usr/sbin" -type f | while IFS= read -r program; do
-    if readelf -lW "$program" 2>/dev/null | grep -q INTERP; then
-        echo "${program##*/}: asks for a dynamic loader, so it is not static" >&2
-        exit 1
-    fi
-done
+"$DEPS/build-tools/bin/check-static" "$OUT"/usr/bin/* "$OUT"/usr/sbin/*
 
 # NOTICE holds the GPL and the LGPL; debian/copyright, which is upstream's, has all the others.
 mkdir -p "$OUT/usr/share/licenses/e2fsprogs"

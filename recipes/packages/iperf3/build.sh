@@ -9,10 +9,7 @@ patch -p1 <"$PATCHES"
 
 make
 
-if readelf -lW src/iperf3 | grep -q INTERP; then
-    echo "iperf3: asks for a dynamic loader, so it is not static" >&2
-    exit 1
-fi
+"$DEPS/build-tools/bin/check-static" src/iperf3
 
 make install DESTDIR="$OUT"
 

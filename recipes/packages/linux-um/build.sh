@@ -42,31 +42,11 @@ build() {
 # Only what linux-um.config asks for is built in, and what that needs.
 build KCONFIG_ALLCONFIG="$RECIPE/linux-um.config" allnoconfig
 
-# A symbol that is unknown, or whose dependencies are not met, is dropped, and nothing is said that
-# would stop a build. Every line of the fragment must have survived.
-bad=0
-while IFS= read -r line; do
-    case $line in
-        CONFIG_*=*)                symbol=${line%%=*} ;;
-        "# CONFIG_"*" is not set") symbol=${line#"# "} symbol=${symbol%% *} ;;
-        "" | "#"*) continue ;;
-        *) echo "linux-um.config: not a setting: $line" >&2; bad=1; continue ;;
-    esac
-    if ! grep -qxF -e "$line" .config; then
-        echo "linux-um.config: $symbol is unknown or was changed: asked '$line'," \
-             "got '$(grep -e "^$symbol=" -e "^# $symbol " .config)'" >&2
-        bad=1
-    fi
-done <"$RECIPE/linux-um.config"
-[ "$bad" = 0 ] || exit 1
+"$DEPS/build-tools/bin/check-kconfig" "$RECIPE/linux-um.config" .config
 
 build linux
 
-# With a dynamic loader it would ask for the host's C library.
-if readelf -lW linux | grep -q INTERP; then
-    echo "linux: asks for a dynamic loader, so it is not static" >&2
-    exit 1
-fi
+"$DEPS/build-tools/bin/check-static" linux
 
 mkdir -p "$OUT/boot"
 strip -o "$OUT/boot/linux" linux

@@ -15,12 +15,7 @@ grep -q 'LUA_ROOT.*"/usr/"' src/luaconf.h || { echo "lua: luaconf.h has no LUA_R
 # POSIX brings io.popen, os.tmpname and the like; no dlopen, no readline.
 make generic CC="$DEPS/musl/bin/musl-gcc" MYCFLAGS=-DLUA_USE_POSIX MYLDFLAGS=-s
 
-for program in lua luac; do
-    if readelf -lW "src/$program" | grep -q INTERP; then
-        echo "$program: asks for a dynamic loader, so it is not static" >&2
-        exit 1
-    fi
-done
+"$DEPS/build-tools/bin/check-static" src/lua src/luac
 
 make install INSTALL_TOP="$OUT/usr" INSTALL_MAN="$OUT/usr/share/man/man1"
 rmdir "$OUT/usr/lib/lua/5.4" "$OUT/usr/lib/lua"

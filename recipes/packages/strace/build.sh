@@ -12,10 +12,7 @@ cd "strace-$VERSION"
 
 make
 
-if readelf -lW src/strace | grep -q INTERP; then
-    echo "strace: asks for a dynamic loader, so it is not static" >&2
-    exit 1
-fi
+"$DEPS/build-tools/bin/check-static" src/strace
 
 make install DESTDIR="$OUT"
 

@@ -25,12 +25,7 @@ crt="$DEPS/musl/usr/lib"
     "$crt/crt1.o" "$crt/crti.o" hello.c "$crt/libc.a" libtcc1.a "$crt/crtn.o"
 [ "$(./hello 2)" = "hello 1.414" ] || { echo "tcc: makes programs that do not work" >&2; exit 1; }
 
-for program in tcc hello; do
-    if readelf -lW "$program" | grep -q INTERP; then
-        echo "$program: asks for a dynamic loader, so it is not static" >&2
-        exit 1
-    fi
-done
+"$DEPS/build-tools/bin/check-static" tcc hello
 
 make install DESTDIR="$OUT"
 
