@@ -81,7 +81,7 @@ bool rl_parse_seconds(const char *s, uint64_t *seconds)
 	if (!parse_digits(&s, 10, &v))
 		return false;
 	if (*s) {
-		unit = *s == 's' ? 1 : *s == 'm' ? 60 : *s == 'h' ? 3600 : *s == 'd' ? 86400 : 0;
+		unit = *s == 's' ? 1 : *s == 'm' ? 60 : *s == 'h' ? 3600 : 0;
 		if (!unit || s[1])
 			return false;
 	}
@@ -160,6 +160,19 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
 		return 0;
 	return is_misleading(c) ? 0 : n;
+}
+
+bool rl_text_is_clean(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t left = strlen(text), n;
+
+	for (; left; p += n, left -= n) {
+		n = *p < 0x80 ? *p >= 0x20 && *p != 0x7f : utf8_length(p, left);
+		if (!n)
+			return false;
+	}
+	return true;
 }
 
 void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size)

@@ -19,11 +19,14 @@ bool rl_parse_u64(const char *s, uint64_t max, uint64_t *value);
 bool rl_parse_mode(const char *s, uint32_t *mode);
 /* "UID:GID" in decimal, each up to 4294967294. */
 bool rl_parse_owner(const char *s, uint32_t *uid, uint32_t *gid);
-/* 90, 90s, 15m, 2h, 30d: seconds. */
+/* 90, 90s, 15m, 2h: seconds. */
 bool rl_parse_seconds(const char *s, uint64_t *seconds);
 
 /* "1.2M": at most a handful of characters; buf holds at least 16 bytes. Returns buf. */
 char *rl_format_size(char buf[16], uint64_t bytes);
+
+/* Whether it is UTF-8 all through, without control and misleading characters: for rl_text_escape() to leave as it is. */
+bool rl_text_is_clean(const char *text);
 
 /*
  * Appends the bytes with control characters, backslash, invisible characters, marks of direction and

@@ -1,11 +1,13 @@
 #include "cmd/recipes.h"
 
 #include "base/mem.h"
+#include "source/source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct rl_option options[] = {
 	RL_OPTION_SET,
@@ -20,17 +22,17 @@ static bool ends_with(const char *text, const char *end)
 	return size >= end_size && !strcmp(text + size - end_size, end);
 }
 
-/* A skeleton's recipe has its folder beside it, or lies in skeleton/. */
+/* What is in skeleton/. The folder may be the current one. */
 static bool is_skeleton(const char *file)
 {
-	char *folder = rl_strndup(file, strlen(file) - strlen(".conf"));
-	const char *slash = strrchr(file, '/');
-	struct stat st;
-	bool is = stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
+	char *whole = realpath(file, NULL), *slash = whole ? strrchr(whole, '/') : NULL;
+	bool is = false;
 
-	if (slash && slash - file >= 8 && !strncmp(slash - 8, "skeleton", 8))
-		is = true;
-	free(folder);
+	if (slash) {
+		*slash = '\0';
+		is = ends_with(whole, "/skeleton");
+	}
+	free(whole);
 	return is;
 }
 
@@ -50,9 +52,17 @@ static void check_packages(const struct rl_recipe_roots *roots, const char *file
 		char *name = rl_package_word(words->items[i], &part);
 		char *relative = rl_printf("recipes/packages/%s/recipe.conf", name);
 		char *found = rl_recipe_roots_lookup(roots, relative);
+		struct rl_package_recipe package = {.name = NULL};
+		struct rl_error why = RL_ERROR_NONE;
 
 		if (!found)
 			add(err, file, "package", name);
+		/* Its own mistakes are another file's. */
+		else if (*part && rl_package_recipe_load(roots, name, &package, &why) == 0 &&
+			 !rl_package_has_part(&package, part))
+			add(err, file, "part of a package", words->items[i]);
+		rl_package_recipe_free(&package);
+		rl_error_clear(&why);
 		free(name);
 		free(relative);
 		free(found);
@@ -77,6 +87,46 @@ static void check_skeletons(const struct rl_recipe_roots *roots, const char *fil
 	}
 }
 
+static void check_sources(const char *file, const struct rl_list *words, struct rl_error *err)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		char *path = rl_source_host_path(words->items[i]);
+
+		if (access(path, F_OK))
+			add(err, file, "source", path);
+		free(path);
+	}
+}
+
+static bool has_option(const struct rl_package_recipe *package, const struct rl_setting *setting)
+{
+	for (size_t i = 0; i < package->option_count; i++) {
+		const struct rl_package_option *option = &package->options[i];
+
+		if (!strcmp(option->name, setting->option))
+			return !option->values.count || rl_list_has(&option->values, setting->value);
+	}
+	return false;
+}
+
+static void check_settings(
+	const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe, struct rl_error *err)
+{
+	for (size_t i = 0; i < recipe->setting_count; i++) {
+		const struct rl_setting *setting = &recipe->settings[i];
+		struct rl_package_recipe package = {.name = NULL};
+		char *place = rl_printf("%s:%u", setting->file, setting->line);
+		char *text = rl_printf("%s.%s=%s", setting->package, setting->option, setting->value);
+
+		if (rl_package_recipe_load(roots, setting->package, &package, NULL) ||
+			!has_option(&package, setting))
+			add(err, place, "such option", text);
+		rl_package_recipe_free(&package);
+		free(place);
+		free(text);
+	}
+}
+
 static void check_package(
 	const struct rl_recipe_roots *roots, const struct rl_package_recipe *recipe, struct rl_error *err)
 {
@@ -87,12 +137,21 @@ static void check_package(
 static void check_image(
 	const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe, struct rl_error *err)
 {
-	const char *file = rl_image_recipe_file(recipe);
+	const char *file = rl_image_recipe_file(recipe), *kernel = recipe->run.kernel;
+	struct rl_list kernels = {.items = NULL};
 
 	check_packages(roots, file, &recipe->packages, err);
+	if (*kernel && !strchr(kernel, '/'))
+		rl_list_add(&kernels, kernel);
+	check_packages(roots, file, &kernels, err);
+	rl_list_free(&kernels);
+	check_settings(roots, recipe, err);
+	check_sources(file, &recipe->sources, err);
 	check_skeletons(roots, file, &recipe->skeletons, err);
-	for (size_t i = 0; i < recipe->disk_count; i++)
+	for (size_t i = 0; i < recipe->disk_count; i++) {
 		check_skeletons(roots, file, &recipe->disks[i].skeletons, err);
+		check_sources(file, &recipe->disks[i].sources, err);
+	}
 }
 
 /* An image's name, a package's, or a file. */
@@ -104,9 +163,14 @@ static void check(struct rl_recipes *recipes, const char *word, struct rl_error 
 	char *relative = rl_printf("recipes/packages/%s/recipe.conf", word);
 	char *file = strchr(word, '/') ? NULL : rl_recipe_roots_lookup(roots, relative);
 
-	if (ends_with(word, "/recipe.conf")) {
-		if (rl_package_recipe_load_file(word, &package, err) == 0)
+	if (ends_with(word, "/recipe.conf") || !strcmp(word, "recipe.conf")) {
+		char *whole = realpath(word, NULL);
+
+		if (!whole)
+			rl_fail_errno(err, word, "open", errno);
+		else if (rl_package_recipe_load_file(whole, &package, err) == 0)
 			check_package(roots, &package, err);
+		free(whole);
 	} else if (ends_with(word, ".conf") && is_skeleton(word)) {
 		rl_skeleton_recipe_load(word, &image, err);
 	} else if (file) {

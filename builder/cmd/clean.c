@@ -1,9 +1,12 @@
 #include "cmd/json.h"
 #include "cmd/recipes.h"
 
+#include "base/mem.h"
 #include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define DAY  ((uint64_t)24 * 3600)
 #define HOUR ((uint64_t)3600)
@@ -57,6 +60,18 @@ static void tell(const struct rl_clean_item *item, void *context)
 		item->kind, rl_format_size(size, item->bytes), age, item->name);
 }
 
+/* Days too. */
+static bool parse_age(const char *text, uint64_t *seconds)
+{
+	size_t size = strlen(text);
+	char *days = rl_strndup(text, size && text[size - 1] == 'd' ? size - 1 : 0);
+	bool good = *days ? rl_parse_u64(days, 36500, seconds) : rl_parse_seconds(text, seconds);
+
+	*seconds *= *days && good ? DAY : 1;
+	free(days);
+	return good;
+}
+
 static int clean(struct rl_cmd *cmd, const struct rl_clean_options *clean_options, struct report *report)
 {
 	const struct rl_recipe_roots roots = {.folders = {.items = NULL}};
@@ -87,7 +102,7 @@ static int run(struct rl_cmd *cmd)
 			clean_options.only_tell = true;
 		else if (id == OPT_JSON)
 			json = true;
-		else if (id == OPT_OLDER_THAN && rl_parse_seconds(cmd->value, &clean_options.unused))
+		else if (id == OPT_OLDER_THAN && parse_age(cmd->value, &clean_options.unused))
 			continue;
 		else if (id == OPT_OLDER_THAN)
 			result = rl_cmd_usage(

@@ -83,7 +83,9 @@ static int run_bundle(struct rl_cmd *cmd)
 
 const struct rl_verb rl_verb_bundle = {"bundle", run_bundle, "Building:", "-o FILE NAME|FILE.conf",
 	"write a tar with all recipes and sources that build an image",
-	"Unpacked elsewhere, it builds the same bytes without a network:\n\n"
+	"Unpacked elsewhere, it builds the same bytes without a network; a README in it tells how. What "
+	"--set\n"
+	"says here is to be said there, too.\n\n"
 	"  rootlet bundle -o demo.tar demo\n"
-	"  tar -xf demo.tar && cd demo && ROOTLET_OFFLINE=1 rootlet build demo\n",
+	"  tar -xpf demo.tar && cd demo && ROOTLET_OFFLINE=1 rootlet build demo\n",
 	bundle_options};

@@ -29,6 +29,8 @@ int rl_recipes_read(struct rl_cmd *cmd, struct rl_recipes *recipes, struct rl_ma
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
 		if (id == RL_CMD_USAGE)
 			result = -1;
+		else if (id == RL_OPT_SET && !strchr(cmd->value, '='))
+			result = rl_cmd_usage(cmd, "--set takes NAME=VALUE, not '%s'", cmd->value);
 		else if (rl_recipes_option(recipes, cmd, id))
 			continue;
 		else if (id == 'j')
@@ -54,8 +56,7 @@ int rl_recipes_read(struct rl_cmd *cmd, struct rl_recipes *recipes, struct rl_ma
 
 void rl_recipes_free(struct rl_recipes *recipes)
 {
-	if (recipes->image.name)
-		rl_image_recipe_free(&recipes->image);
+	rl_image_recipe_free(&recipes->image);
 	rl_recipe_roots_free(&recipes->roots);
 	rl_list_free(&recipes->set);
 	free(recipes->folder);

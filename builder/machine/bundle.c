@@ -80,17 +80,31 @@ static int add_package(const struct rl_package_recipe *recipe, void *context)
 
 /* ---- the image ---- */
 
-/* What is beside the recipe, or below that folder; what is elsewhere would not be found again. */
+/*
+ * Where a recipe goes: recipes/images/NAME.conf, or below that what is below the folder of the recipe that is
+ * bundled. Paths beside a recipe go to the same place beside it. NULL and an error: it would not be found again.
+ */
+static char *place_of(struct bundle *b, const char *from)
+{
+	const char *known = strstr(from, "recipes/images/"), *rest = from;
+	size_t size = strlen(b->folder);
+
+	if (size && !strncmp(from, b->folder, size))
+		rest = from + size;
+	else if (known && (known == from || known[-1] == '/'))
+		rest = known + strlen("recipes/images/");
+	if (*rest == '/' || !strncmp(rest, "../", 3) || strstr(rest, "/../")) {
+		rl_fail(b->err, from, "bundle", "it is not in the recipe's folder");
+		return NULL;
+	}
+	return rl_printf("%s/recipes/images/%s", b->top, rest);
+}
+
 static int add_beside(struct bundle *b, const char *from, bool exact)
 {
-	size_t size = strlen(b->folder);
-	char *path;
-	int result;
+	char *path = place_of(b, from);
+	int result = path ? rl_tar_add(b->tar, path, from, exact, b->err) : -1;
 
-	if (from[0] == '/' ? !size || strncmp(from, b->folder, size) : strncmp(from, b->folder, size))
-		return rl_fail(b->err, from, "bundle", "it is not in the recipe's folder");
-	path = rl_printf("%s/recipes/images/%s", b->top, from + size);
-	result = rl_tar_add(b->tar, path, from, exact, b->err);
 	free(path);
 	return result;
 }
@@ -161,34 +175,59 @@ static int add_skeletons(struct bundle *b, const struct rl_recipe_roots *roots,
 	return result;
 }
 
-/* The recipes that it includes are found by their names, beside it. */
 static int add_recipes(struct bundle *b, const struct rl_image_recipe *recipe)
 {
-	size_t size = strlen(b->folder);
 	int result = 0;
 
-	for (size_t i = 0; i < recipe->files.count && !result; i++) {
-		const char *from = recipe->files.items[i], *slash = strrchr(from, '/');
-		const char *name = !strncmp(from, b->folder, size) ? from + size : slash ? slash + 1 : from;
-		char *path = rl_printf("%s/recipes/images/%s", b->top, name);
-
-		result = rl_tar_add(b->tar, path, from, false, b->err);
-		free(path);
-	}
+	for (size_t i = 0; i < recipe->files.count && !result; i++)
+		result = add_beside(b, recipe->files.items[i], false);
 	for (size_t i = 0; i < recipe->path_count && !result; i++)
 		if (recipe->paths[i].source)
 			result = add_beside(b, recipe->paths[i].source, false);
+	if (!result && recipe->timezone_file) {
+		char *path = rl_printf("%s/zoneinfo/%s", b->top, recipe->timezone);
+
+		result = rl_tar_add(b->tar, path, recipe->timezone_file, false, b->err);
+		free(path);
+	}
 	return result ? result : add_sources(b, &recipe->sources);
+}
+
+/* One word for a shell. */
+static void quote(struct rl_buf *text, const char *word)
+{
+	rl_buf_char(text, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			rl_buf_text(text, "'\\''");
+		else
+			rl_buf_char(text, *word);
+	}
+	rl_buf_char(text, '\'');
 }
 
 static int add_readme(struct bundle *b, const struct rl_image_recipe *recipe)
 {
 	char *path = rl_printf("%s/README", b->top);
-	char *text =
-		rl_printf("All that the image \"%s\" is built from. In this folder, without a network:\n\n"
-			  "    ROOTLET_OFFLINE=1 rootlet build %s\n",
-			recipe->name, recipe->name);
-	int result = rl_tar_add_text(b->tar, path, text, b->err);
+	struct rl_buf command = RL_BUF_NONE;
+	char *text;
+	int result;
+
+	rl_buf_printf(&command,
+		"All that the image \"%s\" is built from. In this folder, without a network:\n\n"
+		"    ROOTLET_OFFLINE=1 rootlet build",
+		recipe->name);
+	for (size_t i = 0; i < recipe->variable_count; i++) {
+		const struct rl_variable *variable = &recipe->variables[i];
+
+		if (!variable->set)
+			continue;
+		rl_buf_printf(&command, " --set %s=", variable->name);
+		quote(&command, variable->value);
+	}
+	rl_buf_printf(&command, " %s\n", recipe->name);
+	text = rl_buf_string(&command);
+	result = rl_tar_add_text(b->tar, path, text, b->err);
 
 	free(path);
 	free(text);

@@ -36,7 +36,8 @@ static bool is_wanted(const void *context, const char *path)
 {
 	const struct rl_list *paths = context;
 
-	return bsearch(path, paths->items, paths->count, sizeof(*paths->items), compare_paths) != NULL;
+	return paths->count &&
+	       bsearch(path, paths->items, paths->count, sizeof(*paths->items), compare_paths) != NULL;
 }
 
 static int put_package(

@@ -63,8 +63,6 @@ int rl_compose_accounts(
 /* ---- system.c: /etc/fstab, hostname, localtime, network/interfaces, resolv.conf, and mount points ---- */
 int rl_compose_system(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err);
-/* The host's file for the recipe's time zone, or NULL if it has none; the caller frees it. */
-char *rl_timezone_file(const struct rl_image_recipe *recipe);
 
 /* ---- services.c: /etc/inittab ---- */
 int rl_compose_services(

@@ -41,6 +41,11 @@ static const struct rl_list *sources_of(const struct build *b, const struct rl_d
 	return is_root(disk) ? &b->recipe->sources : &disk->sources;
 }
 
+static bool has_kernel_package(const struct rl_image_recipe *recipe)
+{
+	return recipe->run.kernel[0] && !strchr(recipe->run.kernel, '/');
+}
+
 /* ---- keys ---- */
 
 static void add_disk(struct rl_inputs *inputs, const struct rl_disk_recipe *disk)
@@ -86,10 +91,11 @@ static int add_packages(struct build *b, struct rl_inputs *inputs, bool *known)
 static int add_root(struct build *b, struct rl_inputs *inputs, bool *known)
 {
 	const struct rl_image_recipe *r = b->recipe;
-	char *zone = rl_timezone_file(r), hex[RL_SHA256_HEX];
-	int result = zone ? rl_inputs_add_file(inputs, zone, b->err) : 0;
+	char hex[RL_SHA256_HEX];
+	int result = 0;
 
-	free(zone);
+	if (r->timezone_file && !(result = rl_hash_file(r->timezone_file, hex, b->err)))
+		rl_inputs_add_hash(inputs, hex, "time zone %s", r->timezone);
 	if (!result)
 		result = rl_hash_file("/proc/self/exe", hex, b->err);
 	if (!result)
@@ -176,7 +182,15 @@ static int find_packages(struct build *b, struct rl_compose_package *packages)
 static int compose_root(struct build *b, const struct rl_skeleton *skeletons, struct rl_tree *tree)
 {
 	struct rl_compose_package *packages = rl_calloc(b->packages.count, sizeof(*packages));
-	int result = rl_packages_ensure(b->store, &b->packages, b->err);
+	struct rl_list names = {.items = NULL};
+	int result;
+
+	for (size_t i = 0; i < b->packages.count; i++)
+		rl_list_add(&names, b->packages.items[i]);
+	if (has_kernel_package(b->recipe))
+		rl_list_add(&names, b->recipe->run.kernel);
+	result = rl_packages_ensure(b->store, &names, b->err);
+	rl_list_free(&names);
 
 	if (!result)
 		result = find_packages(b, packages);
@@ -292,13 +306,20 @@ static int build_disk(struct build *b, const struct rl_disk_recipe *disk, rl_dis
 
 static int open_build(struct build *b)
 {
+	const struct rl_package_recipe *kernel;
 	struct rl_package_options options = b->options->packages;
 
 	options.settings = b->recipe->settings;
 	options.setting_count = b->recipe->setting_count;
 	if (rl_machine_time(&b->time, b->err) || rl_store_open(&b->store, b->roots, &options, b->err))
 		return -1;
-	return rl_packages_closure(b->store, &b->recipe->packages, &b->packages, b->err);
+	if (rl_packages_closure(b->store, &b->recipe->packages, &b->packages, b->err))
+		return -1;
+	/* Options may be the kernel's, too. */
+	if (has_kernel_package(b->recipe) &&
+		rl_package_recipe_of(b->store, b->recipe->run.kernel, &kernel, b->err))
+		return -1;
+	return rl_packages_check_settings(b->store, b->err);
 }
 
 static void close_build(struct build *b)
@@ -310,12 +331,11 @@ static void close_build(struct build *b)
 /* The package that has the kernel, if it is one: it is built with the image. */
 static int build_kernel(struct build *b)
 {
-	const char *kernel = b->recipe->run.kernel;
 	const struct rl_package *package;
 
-	if (!*kernel || strchr(kernel, '/'))
+	if (!has_kernel_package(b->recipe))
 		return 0;
-	return rl_package_ensure(b->store, kernel, &package, b->err);
+	return rl_package_ensure(b->store, b->recipe->run.kernel, &package, b->err);
 }
 
 int rl_machine_build(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
@@ -359,19 +379,21 @@ int rl_machine_tree(const struct rl_recipe_roots *roots, const struct rl_image_r
 int rl_machine_kernel(const struct rl_recipe_roots *roots, const struct rl_image_recipe *recipe,
 	const struct rl_package_options *options, char **path, struct rl_error *err)
 {
-	const char *kernel = recipe->run.kernel;
+	struct rl_package_options packages = *options;
 	const struct rl_package *package;
 	struct rl_store *store;
 	int result;
 
-	*path = *kernel ? rl_strdup(kernel) : NULL;
-	if (!*kernel || strchr(kernel, '/'))
-		return 0;
-	free(*path);
 	*path = NULL;
-	if (rl_store_open(&store, roots, options, err))
+	if (!has_kernel_package(recipe)) {
+		*path = recipe->run.kernel[0] ? rl_strdup(recipe->run.kernel) : NULL;
+		return 0;
+	}
+	packages.settings = recipe->settings;
+	packages.setting_count = recipe->setting_count;
+	if (rl_store_open(&store, roots, &packages, err))
 		return -1;
-	result = rl_package_ensure(store, kernel, &package, err);
+	result = rl_package_ensure(store, recipe->run.kernel, &package, err);
 	if (!result)
 		*path = rl_printf("%s/boot/linux", package->product);
 	rl_store_close(store);

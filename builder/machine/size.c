@@ -50,8 +50,8 @@ static int count(struct rl_node *node, void *context)
 {
 	struct counting *c = context;
 	uint64_t bytes = size_of(c, node->inode);
-	struct rl_node *above[64];
-	unsigned level = 0;
+	const struct rl_node *folder = rl_is_dir(node->inode) ? node : node->parent;
+	uint32_t level = folder->inode->dir->depth;
 	struct rl_size_row *row = row_of(&c->sources, node->origin ? node->origin->source : NULL,
 		node->origin ? node->origin->source : "rootlet");
 
@@ -59,14 +59,13 @@ static int count(struct rl_node *node, void *context)
 	row->entries++;
 	c->sizes->bytes += bytes;
 	c->sizes->entries++;
-	for (struct rl_node *n = node; n && level < RL_COUNT(above); n = n->parent)
-		if (n->parent && rl_is_dir(n->inode))
-			above[level++] = n;
-	/* The outermost come last. */
-	for (unsigned i = 0; i < level && i < c->depth; i++) {
-		struct rl_node *folder = above[level - 1 - i];
-		char *path = rl_node_path(folder);
+	/* The folders that it is in, the innermost first; the root does not count. */
+	for (; folder->parent; folder = folder->parent, level--) {
+		char *path;
 
+		if (level > c->depth)
+			continue;
+		path = rl_node_path(folder);
 		row = row_of(&c->folders, folder, path);
 		row->bytes += bytes;
 		row->entries++;

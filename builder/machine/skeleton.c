@@ -1,5 +1,6 @@
 #include "machine/machine-internal.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "source/directory.h"
 
@@ -7,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define FILES_MAX 1000 /* of a skeleton, that are told apart */
 
 int rl_skeletons_load(const struct rl_recipe_roots *roots, const char *recipe_file,
 	const struct rl_list *names, struct rl_skeleton **skeletons, struct rl_error *err)
@@ -46,8 +49,25 @@ void rl_skeletons_free(struct rl_skeleton *skeletons, size_t count)
 struct hashing {
 	struct rl_inputs *inputs;
 	const char *folder;
+	struct rl_map inodes; /* of files with several names: the first of them */
+	struct rl_list names; /* that the map points to */
 	struct rl_error *err;
 };
+
+/* Which of the names before it a hard link is one more of, or NULL. */
+static const char *first_name(struct hashing *h, const struct rl_inode *inode, const char *path)
+{
+	void **first;
+
+	if (inode->link_count < 2 || rl_is_dir(inode))
+		return NULL;
+	first = rl_map_at(&h->inodes, (uint64_t)(uintptr_t)inode, 0);
+	if (*first)
+		return *first;
+	rl_list_add(&h->names, path);
+	*first = h->names.items[h->names.count - 1];
+	return NULL;
+}
 
 static int add_node(struct rl_node *node, void *context)
 {
@@ -56,9 +76,12 @@ static int add_node(struct rl_node *node, void *context)
 	struct rl_bytes bytes = {.fd = -1};
 	struct rl_buf what = RL_BUF_NONE;
 	char *path = rl_node_path(node);
+	const char *first;
 	int result = 0;
 
-	rl_buf_printf(&what, "%o %s\n", inode->mode, S_ISLNK(inode->mode) ? inode->target : "");
+	first = first_name(h, inode, path);
+	rl_buf_printf(&what, "%o %s%s\n", inode->mode, S_ISLNK(inode->mode) ? inode->target : "",
+		first ? first : "");
 	if (S_ISREG(inode->mode)) {
 		if (rl_content_open(inode, &bytes, h->err)) {
 			result = -1;
@@ -80,16 +103,28 @@ static int add_node(struct rl_node *node, void *context)
 	return result;
 }
 
+/* Of a large folder it is enough to know that something in it changed. */
 static int add_folder(struct rl_inputs *inputs, const char *folder, struct rl_error *err)
 {
 	struct rl_directory_options options = {.normalise = true, .set_time = true};
 	struct rl_tree *tree = rl_tree_new();
-	struct hashing h = {inputs, folder, err};
+	struct rl_inputs files = {.items = NULL};
+	struct hashing h = {.folder = folder, .err = err};
 	int result = rl_source_directory(tree, tree->root, folder, &options, err);
+	bool large = tree->entry_count > FILES_MAX;
+	char key[RL_SHA256_HEX];
 
+	h.inputs = large ? &files : inputs;
 	rl_tree_sort(tree);
 	if (!result)
 		result = rl_tree_walk(tree->root, add_node, &h);
+	if (!result && large) {
+		rl_inputs_key(&files, key);
+		rl_inputs_add_hash(inputs, key, "%s", folder);
+	}
+	rl_inputs_free(&files);
+	rl_map_free(&h.inodes);
+	rl_list_free(&h.names);
 	rl_tree_free(tree);
 	return result;
 }

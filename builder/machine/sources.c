@@ -1,6 +1,7 @@
 /* The sources of an image recipe: folders, archives, container images, ... as rootlet pack takes them. */
 #include "machine/machine-internal.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "source/directory.h"
 #include "source/source.h"
@@ -29,14 +30,28 @@ int rl_sources_put(
 
 /* ---- whether they changed: without reading contents, which may be large ---- */
 
+struct hashing {
+	struct rl_hash *hash;
+	struct rl_map inodes; /* their places in the order in which they came */
+	uint64_t count;
+};
+
 static int hash_node(struct rl_node *node, void *context)
 {
-	struct rl_hash *hash = context;
+	struct hashing *h = context;
+	struct rl_hash *hash = h->hash;
 	const struct rl_inode *inode = node->inode;
 	char *path = rl_node_path(node);
 
 	rl_hash_string(hash, "path", path);
 	free(path);
+	if (inode->link_count > 1 && !rl_is_dir(inode)) {
+		void **place = rl_map_at(&h->inodes, (uint64_t)(uintptr_t)inode, 0);
+
+		if (!*place)
+			*place = (void *)(uintptr_t)++h->count;
+		rl_hash_u64(hash, "inode", (uint64_t)(uintptr_t)*place);
+	}
 	rl_hash_u64(hash, "mode", inode->mode);
 	rl_hash_u64(hash, "mtime", (uint64_t)inode->mtime);
 	rl_hash_u64(hash, "nanoseconds", inode->mtime_nsec);
@@ -52,11 +67,13 @@ static int hash_folder(struct rl_hash *hash, const char *path, struct rl_error *
 {
 	const struct rl_directory_options options = {.max_time = INT64_MAX};
 	struct rl_tree *tree = rl_tree_new();
+	struct hashing h = {.hash = hash};
 	int result = rl_source_directory(tree, tree->root, path, &options, err);
 
 	rl_tree_sort(tree);
 	if (!result)
-		rl_tree_walk(tree->root, hash_node, hash);
+		rl_tree_walk(tree->root, hash_node, &h);
+	rl_map_free(&h.inodes);
 	rl_tree_free(tree);
 	return result;
 }

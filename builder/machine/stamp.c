@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define STAMP_MAX ((size_t)1024 * 1024)
+#define STAMP_MAX ((size_t)256 << 20)
 
 /* Changes whenever the same inputs give other bytes than before for a data disk. */
 #define DATA_FORMAT 3

@@ -76,17 +76,12 @@ static int put_hostname(
 
 /* ---- time zone ---- */
 
-char *rl_timezone_file(const struct rl_image_recipe *recipe)
-{
-	return recipe->timezone[0] ? rl_printf(ZONES "/%s", recipe->timezone) : NULL;
-}
-
 /* The host's file, which is the same data for the guest's C library. */
 static int put_timezone(
 	struct rl_tree *tree, const struct rl_image_recipe *recipe, int64_t time, struct rl_error *err)
 {
 	struct rl_buf text = RL_BUF_NONE;
-	char *file = rl_timezone_file(recipe);
+	const char *file = recipe->timezone_file;
 	int result;
 
 	if (!file)
@@ -94,7 +89,6 @@ static int put_timezone(
 	result = rl_read_file(file, ZONE_MAX, &text, err);
 	if (!result && (text.size < 4 || memcmp(text.data, "TZif", 4) != 0))
 		result = rl_fail(err, file, "read", "it is no time zone");
-	free(file);
 	if (!result)
 		return put_text(tree, "/etc/localtime", &text, time, err);
 	rl_buf_free(&text);
@@ -108,7 +102,7 @@ static void add_address(struct rl_buf *text, const char *address)
 {
 	const char *slash = strchr(address, '/');
 	unsigned bits = (unsigned)strtoul(slash + 1, NULL, 10);
-	uint32_t mask = bits ? UINT32_MAX << (IPV4_BITS - bits) : 0;
+	uint32_t mask = bits && bits <= IPV4_BITS ? UINT32_MAX << (IPV4_BITS - bits) : 0;
 
 	rl_buf_printf(text, "\taddress %.*s\n", (int)(slash - address), address);
 	if (strchr(address, ':'))

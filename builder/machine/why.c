@@ -95,14 +95,17 @@ int rl_machine_why_path(const struct rl_recipe_roots *roots, const struct rl_ima
 		result = rl_skeletons_load(
 			roots, rl_image_recipe_file(recipe), &recipe->skeletons, &skeletons, err);
 	if (!result) {
+		char *whole = rl_node_path(node);
+
 		for (const struct rl_origin *o = node->origin; o; o = o->replaced)
 			json_array_append_new(sources, text(o->source));
 		for (size_t i = 0; i < recipe->skeletons.count; i++)
 			if (skeletons[i].conf)
-				add_rules(rules, &skeletons[i].paths, node, path);
-		add_rules(rules, recipe, node, path);
-		*why = json_pack("{s:o,s:s,s:O,s:O}", "path", text(path), "type",
+				add_rules(rules, &skeletons[i].paths, node, whole);
+		add_rules(rules, recipe, node, whole);
+		*why = json_pack("{s:o,s:s,s:O,s:O}", "path", text(whole), "type",
 			type_name(node->inode->mode), "sources", sources, "rules", rules);
+		free(whole);
 	}
 	json_decref(sources);
 	json_decref(rules);

@@ -240,8 +240,11 @@ int rl_entry_build(struct rl_store *store, struct rl_package_entry *entry, const
 	char *waiting = rl_printf("%s: waiting for another build of it", package->name);
 	int result = rl_store_lock(store, name, waiting, &lock, err);
 
-	if (!result && !rl_record_check(store, entry))
-		result = build_package(store, entry, jobs, log_tail, err);
+	if (!result && !rl_record_check(store, entry)) {
+		result = rl_record_remove(store, package, err);
+		if (!result)
+			result = build_package(store, entry, jobs, log_tail, err);
+	}
 	rl_store_unlock(&lock);
 	free(name);
 	free(waiting);

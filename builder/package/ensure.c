@@ -2,6 +2,7 @@
 #include "package/package-internal.h"
 
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct wanted {
 
 static void forget_keys(struct rl_store *store)
 {
+	store->pass++;
 	for (size_t i = 0; i < store->entry_count; i++) {
 		struct rl_package_entry *entry = store->entries[i];
 
@@ -37,6 +39,7 @@ static int resolve(struct rl_store *store, struct rl_package_entry *entry, struc
 		result = resolve(store, entry->needs[i], err);
 	if (!result)
 		result = rl_entry_fetch(store, entry, err);
+	store->pass++;
 	if (!result)
 		rl_entry_key(store, entry);
 	return result;
@@ -71,8 +74,7 @@ static int find_entry(
 	return result;
 }
 
-/* What is set for a package that nobody wants is a mistake: it may have another name. */
-static int check_settings(const struct rl_store *store, struct rl_error *err)
+int rl_packages_check_settings(const struct rl_store *store, struct rl_error *err)
 {
 	for (size_t i = 0; i < store->options.setting_count; i++) {
 		const struct rl_setting *setting = &store->options.settings[i];
@@ -103,10 +105,35 @@ static void explain(struct rl_store *store, const struct wanted *wanted)
 	}
 }
 
+/* With keep_going what cannot be fetched is left out, and all that needs it. */
+static int fetch_all(struct rl_store *store, struct wanted *wanted, struct rl_error *err)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < wanted->count; i++) {
+		struct rl_error why = RL_ERROR_NONE;
+		int result = rl_entry_fetch(store, wanted->items[i], &why);
+
+		if (result < 0)
+			rl_error_add(err, why.subject, why.action, why.reason);
+		rl_error_clear(&why);
+		if (result > 0)
+			return result;
+		if (!result)
+			continue;
+		status = -1;
+		wanted->items[i]->state = RL_ENTRY_FAILED;
+		if (!store->options.keep_going || rl_signal_caught())
+			return -2;
+	}
+	return status;
+}
+
 static int ensure_once(struct rl_store *store, const struct rl_list *names, struct rl_error *err)
 {
 	struct wanted wanted = {.items = NULL};
 	struct rl_package_entry *entry;
+	bool fetched = false;
 	int result = 0;
 
 	for (size_t i = 0; i < names->count && !result; i++) {
@@ -114,8 +141,6 @@ static int ensure_once(struct rl_store *store, const struct rl_list *names, stru
 		if (!result)
 			result = resolve(store, entry, err);
 	}
-	if (!result)
-		result = check_settings(store, err);
 	for (size_t i = 0; i < names->count && !result; i++) {
 		result = find_entry(store, names->items[i], &entry, err);
 		if (!result)
@@ -125,10 +150,12 @@ static int ensure_once(struct rl_store *store, const struct rl_list *names, stru
 		result = rl_sandbox_check(err);
 	if (!result)
 		explain(store, &wanted);
-	for (size_t i = 0; i < wanted.count && !result; i++)
-		result = rl_entry_fetch(store, wanted.items[i], err);
-	if (!result)
-		result = rl_schedule_run(store, wanted.items, wanted.count, err);
+	if (!result) {
+		result = fetch_all(store, &wanted, err);
+		fetched = true;
+	}
+	if (!result || (result == -1 && fetched))
+		result = rl_schedule_run(store, wanted.items, wanted.count, err) || result ? -1 : 0;
 	for (size_t i = 0; i < wanted.count; i++)
 		if (wanted.items[i]->state != RL_ENTRY_THERE)
 			wanted.items[i]->state = RL_ENTRY_UNKNOWN;
@@ -142,7 +169,7 @@ int rl_packages_ensure(struct rl_store *store, const struct rl_list *names, stru
 
 	while ((result = ensure_once(store, names, err)) == AGAIN)
 		forget_keys(store);
-	return result;
+	return result ? -1 : 0;
 }
 
 int rl_package_ensure(
@@ -172,6 +199,7 @@ int rl_package_key(
 	*known = false;
 	if (find_entry(store, name, &entry, err))
 		return -1;
+	store->pass++;
 	rl_entry_key(store, entry);
 	*known = entry->key_known;
 	memcpy(key, entry->package.key, RL_SHA256_HEX);
@@ -261,6 +289,7 @@ int rl_packages_fetch(struct rl_store *store, const struct rl_list *names, struc
 	int result = find_all(store, names, &all, err);
 
 	for (size_t i = 0; i < all.count && !result; i++) {
+		store->pass++;
 		rl_entry_key(store, all.items[i]);
 		/* One that was recorded and cannot be had any more is as good in its new form. */
 		while ((result = rl_entry_fetch(store, all.items[i], err)) == AGAIN)

@@ -331,8 +331,9 @@ void rl_entry_key(struct rl_store *store, struct rl_package_entry *entry)
 	struct rl_package *package = &entry->package;
 	char version[16];
 
-	if (entry->key_known)
+	if (entry->key_known || entry->asked == store->pass)
 		return;
+	entry->asked = store->pass;
 	for (size_t i = 0; i < entry->need_count; i++)
 		rl_entry_key(store, entry->needs[i]);
 	rl_inputs_free(&entry->inputs);

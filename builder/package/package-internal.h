@@ -40,6 +40,7 @@ struct rl_package_entry {
 	const struct rl_package_entry *parent; /* who asked for it, while it is being loaded */
 	bool loading;
 	bool key_known;
+	unsigned asked; /* in which pass the key was last asked for */
 	enum rl_entry_state state;
 };
 
@@ -52,6 +53,7 @@ struct rl_store {
 	size_t entry_count, entry_room;
 	int in_use; /* a lock that it shares with others, or -1 */
 	struct rl_list dead_hosts; /* upstream hosts that could not be reached */
+	unsigned pass; /* over the keys: what is not known in one is not asked again in it */
 	bool apt_updated; /* the private apt lists were brought up to date by this process */
 };
 
@@ -177,9 +179,11 @@ int rl_record_write(struct rl_store *store, const struct rl_package_entry *entry
 	const struct rl_product_list *list, struct rl_error *err);
 /*
  * Whether the entry's product is there and is what its record says; then its list is filled in, and the
- * record's time says when it was last used. A damaged product is noted, and removed.
+ * record's time says when it was last used. A damaged product is noted.
  */
 bool rl_record_check(struct rl_store *store, struct rl_package_entry *entry);
+/* Removes what stands in the product's place. Only for who holds the lock of its build. */
+int rl_record_remove(struct rl_store *store, const struct rl_package *package, struct rl_error *err);
 /* How the entry's inputs differ from those of the last product of its name; the caller frees it. */
 char *rl_record_explain(struct rl_store *store, const struct rl_package_entry *entry);
 

@@ -97,6 +97,12 @@ int rl_package_ensure(
 int rl_packages_closure(
 	struct rl_store *store, const struct rl_list *words, struct rl_list *closure, struct rl_error *err);
 
+/*
+ * Once all packages that are wanted are known to the store: that each option that is set is one's of them. One
+ * that nobody wants is a mistake; it may have another name.
+ */
+int rl_packages_check_settings(const struct rl_store *store, struct rl_error *err);
+
 /* The recipe of a package, which belongs to the store. */
 int rl_package_recipe_of(struct rl_store *store, const char *name, const struct rl_package_recipe **recipe,
 	struct rl_error *err);

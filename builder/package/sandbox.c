@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,7 @@ int rl_sandbox_check(struct rl_error *err)
 	rl_argv_add(&argv, "/bin/true");
 	spawn.argv = argv.items;
 	result = rl_run_captured(&spawn, &capture, "bwrap", &why);
-	if (result) {
+	if (result && !rl_check_interrupted("bwrap", "sandbox", err)) {
 		char *said = last_line(&capture.tail);
 
 		rl_fail(err, "bwrap", "sandbox", "%s; %s", said[0] ? said : why.reason, find_advice());

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -51,7 +52,7 @@ struct schedule {
 	struct pollfd *polls;
 	size_t running;
 	struct rl_jobs jobs;
-	int tokens; /* the pipe's read end again, that does not wait */
+	int tokens, giving; /* the pipe's two ends again, that do not wait */
 	bool stop; /* nothing new is begun */
 	struct rl_error *err;
 	int result;
@@ -203,6 +204,25 @@ static void fail(struct schedule *s, struct worker *w, int status)
 	free(text);
 }
 
+/* A pipe that somebody filled has enough of them. */
+static void give_token(struct schedule *s, char token)
+{
+	ssize_t n = write(s->giving, &token, 1);
+
+	(void)n;
+}
+
+/* When nobody is at work: a make that was killed may have kept some, and a build may have put in what it likes. */
+static void renew_tokens(struct schedule *s)
+{
+	char bytes[4096];
+
+	while (read(s->tokens, bytes, sizeof(bytes)) > 0)
+		;
+	for (unsigned i = 0; i < s->jobs.count; i++)
+		give_token(s, '+');
+}
+
 /* When a worker has ended. */
 static void finish(struct schedule *s, size_t index)
 {
@@ -218,7 +238,7 @@ static void finish(struct schedule *s, size_t index)
 	if (w->entry->state == RL_ENTRY_THERE &&
 		rl_product_list(w->entry->package.product, &w->entry->package.list, s->err))
 		s->result = -1;
-	rl_write_all(s->jobs.pipe[1], &w->token, 1);
+	give_token(s, w->token);
 	rl_buf_free(&w->in);
 	free(w->tail);
 	for (size_t i = 0; i < RL_COUNT(w->failure); i++)
@@ -268,12 +288,10 @@ static bool begin(struct schedule *s)
 	while (!s->stop && (entry = find_ready(s))) {
 		if (s->running == s->jobs.count)
 			return true;
-		/* With nobody else at work there is nobody who could give one back: a killed make may have had it. */
-		if (!take_token(s, &token)) {
-			if (s->running)
-				return false;
-			token = '+';
-		}
+		if (!s->running)
+			renew_tokens(s);
+		if (!take_token(s, &token))
+			return false;
 		if (start(s, entry, token)) {
 			s->result = -1;
 			s->stop = true;
@@ -309,26 +327,27 @@ static void wait_for(struct schedule *s, bool want_token)
 			finish(s, i);
 }
 
+static int open_again(int fd, int mode)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, mode | O_NONBLOCK | O_CLOEXEC);
+}
+
 static int open_jobs(struct schedule *s)
 {
 	cpu_set_t set;
-	char *again;
 	unsigned processors = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 
 	s->jobs.count = s->store->options.jobs ? s->store->options.jobs : processors;
 	if (pipe2(s->jobs.pipe, O_CLOEXEC))
 		return rl_fail_errno(s->err, "jobs", "open pipe", errno);
 	/* make may wait for a byte, we have other things to look after. */
-	again = rl_printf("/proc/self/fd/%d", s->jobs.pipe[0]);
-	s->tokens = open(again, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (s->tokens < 0)
-		rl_fail_errno(s->err, again, "open", errno);
-	free(again);
-	if (s->tokens < 0)
-		return -1;
-	for (unsigned i = 0; i < s->jobs.count; i++)
-		if (write(s->jobs.pipe[1], "+", 1) != 1)
-			break;
+	s->tokens = open_again(s->jobs.pipe[0], O_RDONLY);
+	s->giving = open_again(s->jobs.pipe[1], O_WRONLY);
+	if (s->tokens < 0 || s->giving < 0)
+		return rl_fail_errno(s->err, "jobs", "open pipe", errno);
 	return 0;
 }
 
@@ -369,6 +388,7 @@ int rl_schedule_run(
 	rl_close(&s.jobs.pipe[0]);
 	rl_close(&s.jobs.pipe[1]);
 	rl_close(&s.tokens);
+	rl_close(&s.giving);
 	free(s.workers);
 	free(s.polls);
 	return s.result;

@@ -54,6 +54,16 @@ static bool read_hash(const char *path, char hex[RL_SHA256_HEX])
 	return known;
 }
 
+static bool read_bundled(const struct rl_store *store, const char *package,
+	const struct rl_source_recipe *source, char hex[RL_SHA256_HEX])
+{
+	char *path = bundled_path(store, package, source, ".sha256");
+	bool known = path && read_hash(path, hex);
+
+	free(path);
+	return known;
+}
+
 bool rl_source_hash(const struct rl_store *store, const char *package, const struct rl_source_recipe *source,
 	char hex[RL_SHA256_HEX])
 {
@@ -64,10 +74,7 @@ bool rl_source_hash(const struct rl_store *store, const char *package, const str
 		snprintf(hex, RL_SHA256_HEX, "%s", source->sha256);
 		return true;
 	}
-	path = bundled_path(store, package, source, ".sha256");
-	known = path && read_hash(path, hex);
-	free(path);
-	if (known)
+	if (read_bundled(store, package, source, hex))
 		return true;
 	path = recorded_path(store, source);
 	known = read_hash(path, hex);
@@ -124,6 +131,7 @@ struct fetch {
 	struct rl_temp temp;
 	char *file; /* what a place gave; owned */
 	char hex[RL_SHA256_HEX]; /* its hash */
+	char pinned[RL_SHA256_HEX]; /* what it must be: by the recipe, or a bundle; or "" */
 	struct rl_buf trouble; /* why each place so far failed */
 };
 
@@ -145,7 +153,7 @@ static void drop_file(struct fetch *fetch)
 /* Judges what a place gave, with the result of asking it: true if it is the source. */
 static bool accept(struct fetch *fetch, const char *place, int result, struct rl_error *why)
 {
-	const char *wanted = fetch->source->sha256;
+	const char *wanted = fetch->pinned;
 	bool good = false;
 
 	if (!result)
@@ -292,7 +300,7 @@ static int keep(struct fetch *fetch, struct rl_error *err)
 	chmod(fetch->file, 0644);
 	if (rename(fetch->file, path))
 		result = rl_fail_errno(err, path, "create", errno);
-	else if (!fetch->source->sha256[0])
+	else if (!fetch->pinned[0])
 		result = record(fetch->store, fetch->source, fetch->hex, err);
 	free(path);
 	return result;
@@ -337,6 +345,10 @@ int rl_source_ensure(struct rl_store *store, const char *package, const struct r
 
 	if (is_stored(store, source, hex))
 		return 0;
+	if (source->sha256[0])
+		snprintf(fetch.pinned, sizeof(fetch.pinned), "%s", source->sha256);
+	else
+		read_bundled(store, package, source, fetch.pinned);
 	name = rl_printf("source-%.16s-%s", source->sha256, source->name);
 	waiting = rl_printf("%s: waiting for another process that fetches %s", package, source->name);
 	result = rl_store_lock(store, name, waiting, &lock, err);

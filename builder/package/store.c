@@ -66,6 +66,11 @@ static enum lock_result try_lock(struct rl_store_lock *lock, struct rl_error *er
 	struct stat mine, there;
 
 	lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+	/* Another user's, made with another umask: reading is enough for a lock. */
+	if (lock->fd < 0 && errno == EACCES) {
+		lock->fd = open(lock->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		errno = EACCES;
+	}
 	if (lock->fd < 0) {
 		rl_fail_errno(err, lock->path, "open", errno);
 		return LOCK_FAILED;
@@ -281,6 +286,7 @@ int rl_store_open(struct rl_store **store, const struct rl_recipe_roots *roots,
 	s = rl_calloc(1, sizeof(*s));
 	s->folder = folder;
 	s->in_use = -1;
+	s->pass = 1;
 	s->roots = roots;
 	if (options)
 		s->options = *options;

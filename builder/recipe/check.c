@@ -42,7 +42,9 @@ static bool made_of(const char *text, const char *first, const char *allowed, si
 
 const char *rl_check_any(const char *text)
 {
-	return has_control(text) ? "has control characters" : NULL;
+	if (has_control(text))
+		return "has control characters";
+	return rl_text_is_clean(text) ? NULL : "is not UTF-8, or has characters that are not seen";
 }
 
 const char *rl_check_word(const char *text)
@@ -87,7 +89,7 @@ const char *rl_check_option(const char *text)
 
 const char *rl_check_glob(const char *text)
 {
-	return *text ? rl_check_any(text) : "is empty";
+	return !*text ? "is empty" : has_control(text) ? "has control characters" : NULL;
 }
 
 const char *rl_check_version(const char *text)

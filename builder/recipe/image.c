@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define INCLUDES_MAX 16 /* recipes that include each other in a row */
 
@@ -67,6 +68,32 @@ static const char *check_timezone(const char *text)
 	return *text ? rl_check_file_path(text) : NULL;
 }
 
+/* A bundle brings the file; else the host has it. */
+static int read_timezone(
+	const struct rl_section *top, struct rl_image_recipe *recipe, const struct rl_recipe_roots *roots)
+{
+	const struct rl_value *value = rl_section_value(top, "timezone");
+	char *relative;
+
+	if (rl_read_text(top, "timezone", check_timezone, &recipe->timezone))
+		return -1;
+	if (!value)
+		return 0;
+	free(recipe->timezone_file);
+	recipe->timezone_file = NULL;
+	if (!recipe->timezone[0])
+		return 0;
+	relative = rl_printf("zoneinfo/%s", recipe->timezone);
+	recipe->timezone_file = rl_recipe_roots_lookup(roots, relative);
+	if (!recipe->timezone_file)
+		recipe->timezone_file = rl_printf("/usr/share/%s", relative);
+	free(relative);
+	if (access(recipe->timezone_file, R_OK) == 0)
+		return 0;
+	return rl_document_fail(top->document, value->line, "timezone '%s': there is no %s", recipe->timezone,
+		recipe->timezone_file);
+}
+
 /* Lists go on from what an included recipe has; a name that it has already is no mistake. */
 static int read_more_names(
 	const struct rl_section *section, const char *key, rl_check *check, struct rl_list *list)
@@ -96,7 +123,8 @@ static int leave_out(const struct rl_section *section, struct rl_image_recipe *r
 	return result;
 }
 
-static int read_image(struct rl_document *document, struct rl_image_recipe *recipe)
+static int read_image(
+	struct rl_document *document, struct rl_image_recipe *recipe, const struct rl_recipe_roots *roots)
 {
 	struct rl_section top = rl_section_top(document);
 	int result = leave_out(&top, recipe);
@@ -105,8 +133,7 @@ static int read_image(struct rl_document *document, struct rl_image_recipe *reci
 		result |= rl_require(&top, "summary");
 	result |= rl_read_text(&top, "summary", rl_check_any, &recipe->summary) |
 		  rl_read_text(&top, "hostname", rl_check_hostname, &recipe->hostname) |
-		  rl_read_text(&top, "timezone", check_timezone, &recipe->timezone) |
-		  rl_read_image_sources(&top, &recipe->sources) |
+		  read_timezone(&top, recipe, roots) | rl_read_image_sources(&top, &recipe->sources) |
 		  read_more_names(&top, "packages", rl_check_package, &recipe->packages) |
 		  read_more_names(&top, "skeletons", rl_check_name, &recipe->skeletons);
 	return result | rl_read_paths(document, recipe) | rl_read_users(document, recipe) |
@@ -196,9 +223,11 @@ static int load_image_file(const struct rl_recipe_roots *roots, const char *file
 	if (!rl_document_open(&document, file, keys, err)) {
 		/* The variables of who includes come first, all the rest last: it has the last word. */
 		result = rl_read_variables(&document, recipe) | include(roots, &document, recipe);
-		rl_expand_variables(&document, recipe);
 		recipe->reading = file;
-		result |= read_image(&document, recipe);
+		if (rl_expand_variables(&document, recipe))
+			result = -1;
+		else
+			result |= read_image(&document, recipe, roots);
 	}
 	return rl_document_close(&document) | result;
 }
@@ -358,6 +387,7 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe)
 	free(recipe->run.kernel);
 	free(recipe->name);
 	free(recipe->timezone);
+	free(recipe->timezone_file);
 	rl_list_free(&recipe->files);
 	free(recipe->summary);
 	free(recipe->hostname);

@@ -211,6 +211,6 @@ int rl_check_variables(const struct rl_image_recipe *recipe, struct rl_error *er
 /* Adds those of a document that are not known yet. */
 int rl_read_variables(struct rl_document *document, struct rl_image_recipe *recipe);
 /* Puts them in where the document's values have {NAME}. */
-void rl_expand_variables(struct rl_document *document, const struct rl_image_recipe *recipe);
+int rl_expand_variables(struct rl_document *document, const struct rl_image_recipe *recipe);
 
 #endif

@@ -211,6 +211,7 @@ struct rl_image_recipe {
 	char *summary;
 	char *hostname; /* default: the recipe's name */
 	char *timezone; /* a name such as Europe/Berlin, or "" */
+	char *timezone_file; /* its data on the host, or NULL */
 	struct rl_network network;
 	struct rl_variable *variables;
 	size_t variable_count;

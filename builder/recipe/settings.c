@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define EXPANDED_MAX ((size_t)4 << 20)
+
 /* ---- variables ---- */
 
 static struct rl_variable *find_variable(const struct rl_image_recipe *recipe, const char *name, size_t size)
@@ -78,14 +80,14 @@ int rl_read_variables(struct rl_document *document, struct rl_image_recipe *reci
 	return result;
 }
 
-/* The value with its variables replaced, or NULL if it has none. Other braces stay. */
-static struct rl_value *expand(const struct rl_image_recipe *recipe, const struct rl_value *value)
+/* The value with its variables replaced, cut off where it is longer than max, or NULL if it has none. Other braces stay. */
+static struct rl_value *expand(const struct rl_image_recipe *recipe, const struct rl_value *value, size_t max)
 {
 	struct rl_buf out = RL_BUF_NONE;
 	struct rl_value *expanded = NULL;
 	const char *rest = value->text, *brace;
 
-	while ((brace = strchr(rest, '{'))) {
+	while ((brace = strchr(rest, '{')) && out.size <= max) {
 		size_t size = strcspn(brace + 1, "{}");
 		const struct rl_variable *variable =
 			brace[1 + size] == '}' ? find_variable(recipe, brace + 1, size) : NULL;
@@ -107,7 +109,8 @@ static struct rl_value *expand(const struct rl_image_recipe *recipe, const struc
 	return expanded;
 }
 
-static void expand_section(cfg_t *section, const struct rl_image_recipe *recipe)
+/* -1: all of it together is too large. */
+static int expand_section(cfg_t *section, const struct rl_image_recipe *recipe, size_t *left)
 {
 	/* The first key is the document's own: RL_KEYS_OF. */
 	for (cfg_opt_t *key = section->opts + 1; key->name; key++)
@@ -115,22 +118,31 @@ static void expand_section(cfg_t *section, const struct rl_image_recipe *recipe)
 			struct rl_value *expanded;
 
 			if (key->type == CFGT_SEC) {
-				if (strcmp(key->name, "variable") != 0)
-					expand_section(cfg_opt_getnsec(key, i), recipe);
+				if (strcmp(key->name, "variable") != 0 &&
+					expand_section(cfg_opt_getnsec(key, i), recipe, left))
+					return -1;
 				continue;
 			}
-			expanded = expand(recipe, key->values[i]->ptr);
-			if (expanded) {
-				free(key->values[i]->ptr);
-				key->values[i]->ptr = expanded;
-			}
+			expanded = expand(recipe, key->values[i]->ptr, *left);
+			if (!expanded)
+				continue;
+			free(key->values[i]->ptr);
+			key->values[i]->ptr = expanded;
+			if (strlen(expanded->text) >= *left)
+				return -1;
+			*left -= strlen(expanded->text);
 		}
+	return 0;
 }
 
-void rl_expand_variables(struct rl_document *document, const struct rl_image_recipe *recipe)
+int rl_expand_variables(struct rl_document *document, const struct rl_image_recipe *recipe)
 {
-	if (recipe->variable_count)
-		expand_section(document->top, recipe);
+	size_t left = EXPANDED_MAX;
+
+	if (!recipe->variable_count || !expand_section(document->top, recipe, &left))
+		return 0;
+	return rl_document_fail(
+		document, 1, "with its variables the recipe is larger than %zu bytes", EXPANDED_MAX);
 }
 
 /* ---- options of packages ---- */

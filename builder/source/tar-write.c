@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/library.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -23,7 +24,8 @@
 	X(archive, write_set_bytes_in_last_block) X(archive, write_header) X(archive, write_data) \
 	X(archive, error_string) X(archive, entry_new) X(archive, entry_clear) X(archive, entry_free) \
 	X(archive, entry_set_pathname) X(archive, entry_set_filetype) X(archive, entry_set_perm) \
-	X(archive, entry_set_size) X(archive, entry_set_mtime) X(archive, entry_set_symlink)
+	X(archive, entry_set_size) X(archive, entry_set_mtime) X(archive, entry_set_symlink) \
+	X(archive, entry_set_hardlink) X(archive, write_set_options)
 /* clang-format on */
 
 #undef RL_LIBRARY
@@ -38,8 +40,12 @@ struct rl_tar {
 	struct archive_entry *entry;
 	char *name;
 	int64_t time;
-	char **paths; /* that were added */
+	char **paths; /* that were asked for, without what is below them */
 	size_t count, room;
+	struct rl_map
+		files; /* device and inode of exact files with more than one name -> the name in the archive */
+	char **names; /* that the map points to */
+	size_t name_count, name_room;
 };
 
 static int fail(const struct rl_tar *tar, struct rl_error *err)
@@ -63,18 +69,22 @@ int rl_tar_open(struct rl_tar **out, int fd, const char *name, int64_t time, str
 	tar->entry = tar->lib.entry_new();
 	if (!tar->archive || !tar->entry || tar->lib.write_set_format_pax(tar->archive) ||
 		tar->lib.write_add_filter_none(tar->archive) ||
+		tar->lib.write_set_options(tar->archive, "hdrcharset=BINARY") ||
 		tar->lib.write_set_bytes_in_last_block(tar->archive, 1) ||
 		tar->lib.write_open_fd(tar->archive, fd))
 		return fail(tar, err);
 	return 0;
 }
 
-/* Notes the path; false if it is there already. */
+/* Notes the path; false if it is there already, maybe in a folder. */
 static bool is_new(struct rl_tar *tar, const char *path)
 {
-	for (size_t i = 0; i < tar->count; i++)
-		if (!strcmp(tar->paths[i], path))
+	for (size_t i = 0; i < tar->count; i++) {
+		size_t size = strlen(tar->paths[i]);
+
+		if (!strncmp(tar->paths[i], path, size) && (!path[size] || path[size] == '/'))
 			return false;
+	}
 	RL_GROW(tar->paths, tar->count, tar->room);
 	tar->paths[tar->count++] = rl_strdup(path);
 	return true;
@@ -149,6 +159,9 @@ static int add_link(
 	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
 }
 
+static int add_entry(struct rl_tar *tar, const char *path, const char *from, const struct stat *st,
+	bool exact, struct rl_error *err);
+
 static int add_folder(
 	struct rl_tar *tar, const char *path, const char *from, const struct stat *st, struct rl_error *err)
 {
@@ -166,8 +179,10 @@ static int add_folder(
 
 		if (!result && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
 			char *below = rl_printf("%s/%s", path, name), *at = rl_printf("%s/%s", from, name);
+			struct stat entry;
 
-			result = rl_tar_add(tar, below, at, st != NULL, err);
+			result = lstat(at, &entry) ? rl_fail_errno(err, at, "read", errno)
+						   : add_entry(tar, below, at, &entry, st != NULL, err);
 			free(below);
 			free(at);
 		}
@@ -178,21 +193,48 @@ static int add_folder(
 	return result;
 }
 
+/* A further name of a file that is in the archive: then *done is set. */
+static int add_hard_link(
+	struct rl_tar *tar, const char *path, const struct stat *st, bool *done, struct rl_error *err)
+{
+	void **first = rl_map_at(&tar->files, (uint64_t)st->st_ino, (uint64_t)st->st_dev);
+
+	*done = *first != NULL;
+	if (!*first) {
+		RL_GROW(tar->names, tar->name_count, tar->name_room);
+		*first = tar->names[tar->name_count++] = rl_strdup(path);
+		return 0;
+	}
+	describe(tar, path, AE_IFREG, 0644, 0, st);
+	tar->lib.entry_set_hardlink(tar->entry, *first);
+	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
+}
+
+static int add_entry(struct rl_tar *tar, const char *path, const char *from, const struct stat *st,
+	bool exact, struct rl_error *err)
+{
+	bool done = false;
+
+	if (S_ISLNK(st->st_mode))
+		return add_link(tar, path, from, exact ? st : NULL, err);
+	if (S_ISDIR(st->st_mode))
+		return add_folder(tar, path, from, exact ? st : NULL, err);
+	if (!S_ISREG(st->st_mode))
+		return rl_fail(err, from, "bundle", "it is neither a file nor a folder nor a symlink");
+	if (exact && st->st_nlink > 1 && add_hard_link(tar, path, st, &done, err))
+		return -1;
+	return done ? 0 : add_file(tar, path, from, exact, err);
+}
+
 int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, bool exact, struct rl_error *err)
 {
 	struct stat st;
 
 	if (!is_new(tar, path))
 		return 0;
-	if (lstat(from, &st))
+	if (stat(from, &st))
 		return rl_fail_errno(err, from, "read", errno);
-	if (S_ISLNK(st.st_mode))
-		return add_link(tar, path, from, exact ? &st : NULL, err);
-	if (S_ISDIR(st.st_mode))
-		return add_folder(tar, path, from, exact ? &st : NULL, err);
-	if (S_ISREG(st.st_mode))
-		return add_file(tar, path, from, exact, err);
-	return rl_fail(err, from, "bundle", "it is neither a file nor a folder nor a symlink");
+	return add_entry(tar, path, from, &st, exact, err);
 }
 
 int rl_tar_close(struct rl_tar *tar, struct rl_error *err)
@@ -207,6 +249,10 @@ int rl_tar_close(struct rl_tar *tar, struct rl_error *err)
 		tar->lib.write_free(tar->archive);
 	for (size_t i = 0; i < tar->count; i++)
 		free(tar->paths[i]);
+	for (size_t i = 0; i < tar->name_count; i++)
+		free(tar->names[i]);
+	rl_map_free(&tar->files);
+	free(tar->names);
 	free(tar->paths);
 	free(tar->name);
 	free(tar);

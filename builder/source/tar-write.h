@@ -16,7 +16,8 @@ int rl_tar_add_text(struct rl_tar *tar, const char *path, const char *text, stru
 /*
  * Adds what is at a path of the host under another one in the archive: a regular file, a symlink, or a folder
  * with all below it, in the order of the names. Modes become 0644 or 0755, and times the archive's own, unless
- * exact is set. A path that is in the archive already is left out.
+ * exact is set, which also keeps hard links. A symlink at the path itself is followed. A path that is in the
+ * archive already is left out.
  */
 int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, bool exact, struct rl_error *err);
 /* Writes the end and frees it, also after a failure. */

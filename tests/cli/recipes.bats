@@ -144,8 +144,8 @@ END
     [[ $stderr == *"to be written: variable who changed"* ]]
     run -1 --separate-stderr rootlet build --set what=me -o out v.conf
     failed 1 "what: set variable: the recipe has no variable of that name"
-    run -1 --separate-stderr rootlet build --set me -o out v.conf
-    failed 1 "me: set variable: not NAME=VALUE"
+    run -2 --separate-stderr rootlet build --set me -o out v.conf
+    failed 2 "--set takes NAME=VALUE, not 'me'"
     run -1 --separate-stderr rootlet build --set size=big -o out v.conf
     failed 1 "v.conf:6: read recipe: free 'big' is no size"
 }
@@ -412,4 +412,161 @@ options = { "p.colour=blue" }'
     check 'time-limit = 1s' 'sleep 100' 'still running after its time limit of 1 s'
     check 'log-limit = 1K' 'yes' 'printed more than its limit'
     check '' 'kill -9 $$' 'build.sh:'
+}
+
+@test "bundles of odd recipes: includes by name, names that are not ASCII, links, --set, what cannot be bundled" {
+    skip_without_sandbox
+    package p 'files = { "config" }' <<<'cp "$RECIPE/config" "$OUT/config"'
+    echo "is it" >recipes/packages/p/config.v2
+    ln -s config.v2 recipes/packages/p/config
+    mkdir -p skeleton/u src/sub
+    echo x >"skeleton/u/é"
+    printf x >"skeleton/u/$(printf '\351')"
+    echo 1 >src/f
+    ln src/f src/sub/g
+    chmod 4775 src/f
+    image base <<<'packages = { "p" }
+skeletons = { "u" }
+variable "h" { value = "d" }
+hostname = "{h}"
+timezone = "UTC"'
+    echo 'include = "base"
+sources = { "src" }' >child.conf
+    rootlet build -q -o one --set "h=it-s" child.conf
+    rootlet bundle --set "h=it-s" -o c.tar child.conf
+    mkdir there
+    tar -C there -xpf c.tar
+    (cd there/child && XDG_CACHE_HOME=$PWD/cache PATH=$BATS_TEST_TMPDIR:$PATH sh -c "$(tail -n 1 README) -q -o ../../two")
+    cmp one/root.ext4 two/root.ext4
+    mkdir sub
+    printf 'summary = "s"\nsources = { "../src" }\n' >sub/dd.conf
+    run -1 --separate-stderr rootlet bundle -o d.tar sub/dd.conf
+    failed 1 "bundle: it is not in the recipe's folder"
+    [ ! -e d.tar ]
+}
+
+@test "a bundled source that is not pinned must be the one that was bundled" {
+    skip_without_sandbox
+    package p 'source "a.deb" { debian-binary = "p" }' <<<'cp "$SRC/a.deb" "$OUT/a"'
+    image i <<<'packages = { "p" }'
+    mkdir -p sources/p
+    echo right >sources/p/a.deb
+    sha256sum <sources/p/a.deb | cut -d' ' -f1 >sources/p/a.deb.sha256
+    ROOTLET_OFFLINE=1 rootlet build -q -o out i
+    [ "$(rootlet cat out/root.ext4:/a)" = right ]
+    echo wrong >sources/p/a.deb
+    rm -r "$XDG_CACHE_HOME"
+    run -1 --separate-stderr timeout 20 env ROOTLET_OFFLINE=1 "$ROOTLET" build -o other i
+    [[ $stderr == *"wrong SHA-256"* ]]
+}
+
+@test "options reach the kernel's package, in builds and in runs" {
+    skip_without_sandbox
+    package k 'option "x" { value = "0" }' <<<'mkdir "$OUT/boot"; printf "#!/bin/sh\necho kernel %s\n" "$OPTION_X" >"$OUT/boot/linux"; chmod +x "$OUT/boot/linux"'
+    image i <<<'options = { "k.x=1" }
+run { kernel = "k" }'
+    rootlet build -q -o out i
+    run -0 --separate-stderr rootlet build -o out i
+    [[ $stderr == *"nothing to do"* ]]
+    run --separate-stderr timeout 20 "$ROOTLET" run -o out i
+    refute grep -q 'k: building' <<<"$stderr"
+    image j <<<'options = { "z.x=1" }'
+    run -1 --separate-stderr rootlet build -q -o out2 j
+    failed 1 "option 'z.x': the image has no such package"
+}
+
+@test "large skeletons, hard links, names that are not UTF-8: what counts, counts" {
+    skip_without_sandbox
+    mkdir -p skeleton/big skeleton/links
+    (cd skeleton/big && seq 1500 | xargs touch)
+    image big <<<'skeletons = { "big" }
+disk "root" { fs = ext2 }
+disk "data" { size = 2M  fs = ext2 }'
+    rootlet build -q -o big big
+    [ "$(stat -c %s big/build.json)" -lt 20000 ]
+    run -0 --separate-stderr rootlet build -o big big
+    [[ $stderr == *"nothing to do"* ]]
+    echo x >skeleton/big/7
+    run -0 --separate-stderr rootlet build --explain -o big big
+    [[ $stderr == *"skeleton/big changed"* ]]
+    echo x >skeleton/links/f
+    cp -p skeleton/links/f skeleton/links/g
+    image links <<<'skeletons = { "links" }'
+    rootlet build -q -o links links
+    ln -f skeleton/links/f skeleton/links/g
+    run -0 --separate-stderr rootlet build -o links links
+    [[ $stderr == *"written"* ]]
+    package odd '' <<<'printf x >"$OUT/$(printf "\\351")"; ln -s "$(printf "x\\351")" "$OUT/l"'
+    rootlet package odd
+    run -0 --separate-stderr rootlet package odd
+    [ -z "$stderr" ]
+}
+
+@test "what a hostile recipe may cost" {
+    skip_without_sandbox
+    { echo 'summary = "s"'; printf 'variable "v" { value = "%s" }\n' "$(head -c 300000 /dev/zero | tr '\0' x)"
+        printf 'path "/f" { content = "'; for i in $(seq 50000); do printf '{v}'; done; echo '" }'; } >boom.conf
+    run -1 --separate-stderr bash -c "ulimit -v 2000000; exec timeout 20 '$ROOTLET' build -o out boom.conf"
+    failed 1 "with its variables the recipe is larger than"
+    package l0 'source "a.deb" { debian-binary = "not-there" }' <<<'true'
+    for i in $(seq 24); do
+        package a$i "needs = { \"l$((i - 1))\" }" <<<'true'
+        package b$i "needs = { \"l$((i - 1))\" }" <<<'true'
+        package l$i "needs = { \"a$i\", \"b$i\" }" <<<'true'
+    done
+    run -1 --separate-stderr timeout 20 env ROOTLET_OFFLINE=1 "$ROOTLET" package l24
+    failed 1 "a.deb: fetch:"
+    # A build that fills make's pipe, or takes all that is in it.
+    package full '' <<<'w=${MAKEFLAGS##*,}; head -c 70000 /dev/zero | timeout 2 sh -c "cat >/proc/self/fd/$w" || true; echo >"$OUT/f"'
+    package after 'build-needs = { "full" }' <<<'echo >"$OUT/f"'
+    timeout 20 "$ROOTLET" package after
+    package thief '' <<<'r=${MAKEFLAGS##*=}; timeout 1 sh -c "cat </proc/self/fd/${r%%,*}" >/dev/null || true; echo >"$OUT/f"'
+    package victim 'build-needs = { "thief" }' <<<'printf "a: b c\nb c: ; echo >>%s/\$@\n" "$OUT" >Makefile; make'
+    timeout 20 "$ROOTLET" package -j 3 victim
+}
+
+@test "a damaged product is mended once, and not under another's hands" {
+    skip_without_sandbox
+    package p '' <<<'echo good >"$OUT/f"; sleep 1'
+    folder=$(rootlet package p)
+    echo bad >"$folder/f"
+    for i in 1 2 3; do "$ROOTLET" package p >/dev/null 2>log$i 3>&- & done
+    wait
+    [ "$(cat "$folder/f")" = good ]
+    [ "$(cat log? | grep -c 'p: building')" = 1 ]
+    rm -r "$folder"
+    echo file >"$folder"
+    rootlet package p
+    [ "$(cat "$folder/f")" = good ]
+}
+
+@test "check-recipe knows a skeleton by its folder, and sees what is not there" {
+    two_packages
+    mkdir mine
+    printf 'summary = "s"\n' >mine.conf
+    rootlet check-recipe mine.conf
+    (cd recipes/packages/lib && rootlet check-recipe recipe.conf && rootlet check-recipe ./recipe.conf)
+    mkdir skeleton
+    printf 'path "/x" { type = dir }\n' >skeleton/s.conf
+    rootlet check-recipe skeleton/s.conf
+    printf 'summary = "s"\npackages = { "lib:nopart" }\noptions = { "lib.no=1" }\nsources = { "gone.tar" }\nrun { kernel = "nokernel" }\n' >bad.conf
+    run -1 --separate-stderr rootlet check-recipe bad.conf
+    for what in "part of a package 'lib:nopart'" "such option 'lib.no=1'" "source 'gone.tar'" "package 'nokernel'"; do
+        grep -qF "there is no $what" <<<"$stderr" || { echo "$stderr"; return 1; }
+    done
+    printf 'summary = "s"\ntimezone = "No/Where"\nnetwork { address = "fd00::2/64" }\n' >bad.conf
+    run -1 --separate-stderr rootlet check-recipe bad.conf
+    grep -q "bad.conf:2: .*timezone 'No/Where'" <<<"$stderr"
+    printf 'summary = "caf\351"\nlicense = "x"\n' >bad.conf
+    run -1 --separate-stderr rootlet check-recipe bad.conf
+    grep -q "is not UTF-8" <<<"$stderr"
+}
+
+@test "keep going also where something cannot be fetched" {
+    skip_without_sandbox
+    package nofetch 'source "x" { sha256 = "'"$(printf '%064d' 0)"'"  urls = { "file:///nonexistent/x" } }' <<<'true'
+    package good '' <<<'echo >"$OUT/f"'
+    run -1 --separate-stderr rootlet package -k nofetch good
+    grep -q 'good: built in' <<<"$stderr"
+    grep -q '^rootlet: x: fetch: ' <<<"$stderr"
 }

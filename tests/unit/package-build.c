@@ -84,7 +84,18 @@ static void options_reach_the_build(void **state)
 	settings[1].option = (char *)"y";
 	ensure_fails(world, "a", "i.conf:8: read recipe: option 'a.y': the package has no such option");
 	settings[1].package = (char *)"b";
-	ensure_fails(world, "a", "option 'b.y': the image has no such package");
+	ensure_ok(world, "a");
+	{
+		struct rl_store *store = open_store(world);
+		const struct rl_package_recipe *recipe;
+		struct rl_error err = RL_ERROR_NONE;
+
+		assert_int_equal(rl_package_recipe_of(store, "a", &recipe, NULL), 0);
+		assert_int_equal(rl_packages_check_settings(store, &err), -1);
+		assert_contains(err.reason, "option 'b.y': the image has no such package");
+		rl_error_clear(&err);
+		rl_store_close(store);
+	}
 }
 
 static void patches_are_there_in_their_order(void **state)
