@@ -142,6 +142,7 @@ install: rootlet
 	mkdir -p $(DESTDIR)$(PREFIX)/share/rootlet
 	cp -R recipes skeleton $(DESTDIR)$(PREFIX)/share/rootlet/
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 builder/cmd/*.1
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 builder/cmd/*.5
 
 clean:
 	rm -rf build rootlet

@@ -61,7 +61,20 @@ load helper
     diff helped paged
     # Without a mistake in the typesetter's eyes, where there is one.
     command -v nroff >/dev/null || skip "no nroff"
-    for page in "$BATS_TEST_DIRNAME"/../../builder/cmd/*.1; do
+    for page in "$BATS_TEST_DIRNAME"/../../builder/cmd/*.[15]; do
         [ -z "$(nroff -man -ww "$page" 2>&1 >/dev/null)" ]
+    done
+}
+
+@test "the manual page has every verb, and the options of those that have no page of their own" {
+    sed 's/\\-/-/g' "$BATS_TEST_DIRNAME/../../builder/cmd/rootlet.1" >page
+    # Of ls there is only what ls has everywhere.
+    for verb in $(rootlet --help | sed -n 's/^  \([a-z-]*\)  *[^ ].*/\1/p'); do
+        grep -qE "^\.BR? (.* )?$verb( |$)" page || { echo "no $verb"; false; }
+        [ "$verb" != pack ] && [ "$verb" != ls ] || continue
+        rootlet "$verb" --help | sed -n '/^options:/,/^$/p' | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' >options || true
+        while read -r option; do
+            grep -qE -- "$option( |=|\$)" page || { echo "no $verb $option"; false; }
+        done <options
     done
 }
