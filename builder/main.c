@@ -18,7 +18,7 @@ static void print_help(FILE *out)
 	for (const struct rl_verb *const *verb = rl_verbs; *verb; verb++) {
 		if (strcmp(group, (*verb)->group) != 0)
 			fprintf(out, "\n%s\n", group = (*verb)->group);
-		fprintf(out, "  %-10s %s\n", (*verb)->name, (*verb)->summary);
+		fprintf(out, "  %-12s %s\n", (*verb)->name, (*verb)->summary);
 	}
 	fputs("\nAn image and a path in it are written IMAGE:/PATH. Sizes: 512, 64K, 16M, 2G, 1T.\n"
 	      "Exit status: 0 done, 1 failed, 2 wrong usage; that of the guest for run.\n",

@@ -51,10 +51,7 @@ static int take_option(struct rl_cmd *cmd, int id, void *context)
 		machine->force = true;
 		return 0;
 	case OPT_TIME_LIMIT:
-		if (rl_parse_seconds(cmd->value, &machine->packages.time_limit) &&
-			machine->packages.time_limit)
-			return 0;
-		return rl_cmd_usage(cmd, "--time-limit takes a time such as 90s, not '%s'", cmd->value);
+		return rl_recipes_time_limit(cmd, &machine->packages);
 	default:
 		return rl_cmd_usage(cmd, "one recipe at a time");
 	}

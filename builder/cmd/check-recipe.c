@@ -154,35 +154,56 @@ static void check_image(
 	}
 }
 
-/* An image's name, a package's, or a file. */
-static void check(struct rl_recipes *recipes, const char *word, struct rl_error *err)
+static void check_package_file(const struct rl_recipe_roots *roots, const char *file, struct rl_error *err)
 {
-	const struct rl_recipe_roots *roots = &recipes->roots;
 	struct rl_package_recipe package = {.name = NULL};
-	struct rl_image_recipe image = {.name = NULL};
-	char *relative = rl_printf("recipes/packages/%s/recipe.conf", word);
-	char *file = strchr(word, '/') ? NULL : rl_recipe_roots_lookup(roots, relative);
+	char *whole = realpath(file, NULL);
 
-	if (ends_with(word, "/recipe.conf") || !strcmp(word, "recipe.conf")) {
-		char *whole = realpath(word, NULL);
-
-		if (!whole)
-			rl_fail_errno(err, word, "open", errno);
-		else if (rl_package_recipe_load_file(whole, &package, err) == 0)
-			check_package(roots, &package, err);
-		free(whole);
-	} else if (ends_with(word, ".conf") && is_skeleton(word)) {
-		rl_skeleton_recipe_load(word, &image, err);
-	} else if (file) {
-		if (rl_package_recipe_load(roots, word, &package, err) == 0)
-			check_package(roots, &package, err);
-	} else if (rl_image_recipe_load(roots, word, &recipes->set, &image, err) == 0) {
-		check_image(roots, &image, err);
-	}
+	if (!whole)
+		rl_fail_errno(err, file, "open", errno);
+	else if (rl_package_recipe_load_file(whole, &package, err) == 0)
+		check_package(roots, &package, err);
 	rl_package_recipe_free(&package);
+	free(whole);
+}
+
+static void check_image_file(const struct rl_recipes *recipes, const char *word, struct rl_error *err)
+{
+	struct rl_image_recipe image = {.name = NULL};
+
+	if (ends_with(word, ".conf") && is_skeleton(word))
+		rl_skeleton_recipe_load(word, &image, err);
+	else if (rl_image_recipe_load(&recipes->roots, word, &recipes->set, &image, err) == 0)
+		check_image(&recipes->roots, &image, err);
 	rl_image_recipe_free(&image);
+}
+
+static char *look_up(
+	const struct rl_recipe_roots *roots, const char *before, const char *name, const char *after)
+{
+	char *relative = rl_printf("%s%s%s", before, name, after);
+	char *found = strchr(name, '/') ? NULL : rl_recipe_roots_lookup(roots, relative);
+
 	free(relative);
-	free(file);
+	return found;
+}
+
+/* A file, or a name, which may be that of an image and of a package. */
+static void check(const struct rl_recipes *recipes, const char *word, struct rl_error *err)
+{
+	char *package = look_up(&recipes->roots, "recipes/packages/", word, "/recipe.conf");
+	char *image = look_up(&recipes->roots, "recipes/images/", word, ".conf");
+
+	if (ends_with(word, "/recipe.conf") || !strcmp(word, "recipe.conf"))
+		check_package_file(&recipes->roots, word, err);
+	else if (package)
+		check_package_file(&recipes->roots, package, err);
+	else
+		check_image_file(recipes, word, err);
+	if (package && image)
+		check_image_file(recipes, word, err);
+	free(package);
+	free(image);
 }
 
 static int run(struct rl_cmd *cmd)

@@ -55,8 +55,8 @@ static void print_options(const struct rl_option *options)
 
 static void print_help(const struct rl_verb *verb)
 {
-	printf("rootlet %s: %s\n\nusage: rootlet %s [OPTIONS] %s\n", verb->name, verb->summary, verb->name,
-		verb->usage);
+	printf("rootlet %s: %s\n\nusage: rootlet %s [OPTIONS]%s%s\n", verb->name, verb->summary, verb->name,
+		*verb->usage ? " " : "", verb->usage);
 	if (verb->options) {
 		printf("\noptions:\n");
 		print_options(verb->options);
@@ -190,8 +190,8 @@ int rl_cmd_failed(struct rl_cmd *cmd)
 		free(text);
 	}
 	if (usage)
-		fprintf(stderr, "usage: rootlet %s %s\n       (rootlet %s --help says more)\n",
-			cmd->verb->name, cmd->verb->usage, cmd->verb->name);
+		fprintf(stderr, "usage: rootlet %s%s%s\n       (rootlet %s --help says more)\n",
+			cmd->verb->name, *cmd->verb->usage ? " " : "", cmd->verb->usage, cmd->verb->name);
 	rl_error_clear(&cmd->err);
 	return usage ? RL_EXIT_USAGE : RL_EXIT_FAILED;
 }

@@ -4,12 +4,13 @@
 
 #include <stdio.h>
 
-enum { OPT_EXPLAIN = 256 };
+enum { OPT_EXPLAIN = 256, OPT_TIME_LIMIT };
 
 static const struct rl_option options[] = {
 	RL_OPTION_JOBS,
 	{'k', "keep-going", NULL, "after a failure build what does not need what failed"},
 	{OPT_EXPLAIN, "explain", NULL, "say of each that is built why: what changed"},
+	{OPT_TIME_LIMIT, "time-limit", "TIME", "of a build, instead of its recipe's: 90s, 20m"},
 	RL_OPTION_RECIPES,
 	{0, NULL, NULL, NULL},
 };
@@ -29,6 +30,8 @@ static int read_line(struct rl_cmd *cmd, struct rl_recipes *recipes, struct rl_p
 		else if (id == OPT_EXPLAIN)
 			packages->explain = true;
 		else if (id == 'j' && rl_recipes_jobs(cmd, &packages->jobs))
+			return -1;
+		else if (id == OPT_TIME_LIMIT && rl_recipes_time_limit(cmd, packages))
 			return -1;
 		else
 			rl_recipes_option(recipes, cmd, id);

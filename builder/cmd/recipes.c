@@ -106,3 +106,10 @@ int rl_recipes_jobs(struct rl_cmd *cmd, unsigned *jobs)
 	*jobs = (unsigned)n;
 	return 0;
 }
+
+int rl_recipes_time_limit(struct rl_cmd *cmd, struct rl_package_options *packages)
+{
+	if (rl_parse_seconds(cmd->value, &packages->time_limit) && packages->time_limit)
+		return 0;
+	return rl_cmd_usage(cmd, "--time-limit takes a time such as 90s, not '%s'", cmd->value);
+}

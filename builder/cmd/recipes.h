@@ -48,7 +48,8 @@ void rl_recipes_free(struct rl_recipes *recipes);
 
 /* Notes and logs of builds go to stderr: for cmd, which must live as long. */
 void rl_recipes_tell(struct rl_package_options *options, struct rl_cmd *cmd);
-/* The value of -j. */
+/* The values of -j and --time-limit. */
 int rl_recipes_jobs(struct rl_cmd *cmd, unsigned *jobs);
+int rl_recipes_time_limit(struct rl_cmd *cmd, struct rl_package_options *packages);
 
 #endif

@@ -25,6 +25,7 @@ static const struct rl_option options[] = {
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
+	RL_OPTION_SET,
 	RL_OPTION_RECIPES,
 	{0, NULL, NULL, NULL},
 };
@@ -105,7 +106,8 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 	int result = 0;
 
 	if (rl_recipe_roots_find(&m->recipes.roots, &cmd->err) ||
-		rl_image_recipe_load(&m->recipes.roots, m->target, NULL, &m->recipes.image, &cmd->err))
+		rl_image_recipe_load(
+			&m->recipes.roots, m->target, &m->recipes.set, &m->recipes.image, &cmd->err))
 		return -1;
 	m->guest.name = m->recipes.image.name;
 	if (!m->folder)

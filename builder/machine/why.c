@@ -177,8 +177,8 @@ static int find_chain(struct chain *c, const struct rl_image_recipe *recipe, con
 		for (size_t i = 0; i < recipe->packages.count && !found; i++) {
 			found = lead_to(c, recipe->packages.items[i], !pass);
 			if (found > 0) {
-				char *link = rl_printf(
-					"%s: packages = { \"%s\" }", file, recipe->packages.items[i]);
+				char *link = rl_printf("%s: packages = { \"%s\" }",
+					recipe->package_files.items[i], recipe->packages.items[i]);
 
 				rl_list_add(&c->links, link);
 				free(link);

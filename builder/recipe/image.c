@@ -95,17 +95,54 @@ static int read_timezone(
 }
 
 /* Lists go on from what an included recipe has; a name that it has already is no mistake. */
-static int read_more_names(
-	const struct rl_section *section, const char *key, rl_check *check, struct rl_list *list)
+static int read_packages(const struct rl_section *section, struct rl_image_recipe *recipe)
 {
 	struct rl_list more = {.items = NULL};
-	int result = rl_read_name_list(section, key, check, &more);
+	int result = rl_read_name_list(section, "packages", rl_check_package, &more);
 
-	for (size_t i = 0; i < more.count; i++)
-		if (!rl_list_has(list, more.items[i]))
-			rl_list_add(list, more.items[i]);
+	for (size_t i = 0; i < more.count; i++) {
+		if (rl_list_has(&recipe->packages, more.items[i]))
+			continue;
+		rl_list_add(&recipe->packages, more.items[i]);
+		rl_list_add(&recipe->package_files, recipe->reading);
+	}
 	rl_list_free(&more);
 	return result;
+}
+
+static int read_skeletons(const struct rl_section *section, struct rl_image_recipe *recipe)
+{
+	struct rl_list more = {.items = NULL};
+	int result = rl_read_name_list(section, "skeletons", rl_check_name, &more);
+
+	for (size_t i = 0; i < more.count; i++)
+		if (!rl_list_has(&recipe->skeletons, more.items[i]))
+			rl_list_add(&recipe->skeletons, more.items[i]);
+	rl_list_free(&more);
+	return result;
+}
+
+static bool drop_package(struct rl_image_recipe *recipe, const char *word)
+{
+	for (size_t i = 0; i < recipe->packages.count; i++) {
+		if (strcmp(recipe->packages.items[i], word) != 0)
+			continue;
+		rl_list_drop(&recipe->packages, i);
+		rl_list_drop(&recipe->package_files, i);
+		return true;
+	}
+	return false;
+}
+
+static bool drop_skeleton(struct rl_image_recipe *recipe, const char *name)
+{
+	for (size_t i = 0; i < recipe->skeletons.count; i++) {
+		if (strcmp(recipe->skeletons.items[i], name) != 0)
+			continue;
+		rl_list_drop(&recipe->skeletons, i);
+		return true;
+	}
+	return false;
 }
 
 /* What an included recipe has and this one does not want. */
@@ -115,8 +152,7 @@ static int leave_out(const struct rl_section *section, struct rl_image_recipe *r
 	int result = 0;
 
 	for (size_t i = 0; (value = rl_section_list_value(section, "without", i)); i++)
-		if (!rl_list_remove(&recipe->packages, value->text) &&
-			!rl_list_remove(&recipe->skeletons, value->text))
+		if (!drop_package(recipe, value->text) && !drop_skeleton(recipe, value->text))
 			result = rl_document_fail(section->document, value->line,
 				"without '%s': there is no such package or skeleton in what is included",
 				value->text);
@@ -134,8 +170,7 @@ static int read_image(
 	result |= rl_read_text(&top, "summary", rl_check_any, &recipe->summary) |
 		  rl_read_text(&top, "hostname", rl_check_hostname, &recipe->hostname) |
 		  read_timezone(&top, recipe, roots) | rl_read_image_sources(&top, &recipe->sources) |
-		  read_more_names(&top, "packages", rl_check_package, &recipe->packages) |
-		  read_more_names(&top, "skeletons", rl_check_name, &recipe->skeletons);
+		  read_packages(&top, recipe) | read_skeletons(&top, recipe);
 	return result | rl_read_paths(document, recipe) | rl_read_users(document, recipe) |
 	       rl_read_groups(document, recipe) | rl_read_rules(document, recipe) |
 	       rl_read_services(document, recipe) | rl_read_fstab(document, recipe) |
@@ -382,6 +417,7 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe)
 	free_mounts(recipe);
 	rl_list_free(&recipe->sources);
 	rl_list_free(&recipe->packages);
+	rl_list_free(&recipe->package_files);
 	rl_list_free(&recipe->skeletons);
 	rl_list_free(&recipe->run.append);
 	free(recipe->run.kernel);

@@ -220,6 +220,7 @@ struct rl_image_recipe {
 	struct rl_list
 		sources; /* as for rootlet pack; relative paths are beside the recipe, and joined here */
 	struct rl_list packages; /* NAME or NAME:PART */
+	struct rl_list package_files; /* for each of them the file that it stands in */
 	struct rl_list skeletons;
 	struct rl_path_rule *paths;
 	size_t path_count;
@@ -259,8 +260,8 @@ int rl_recipe_names(
 
 void rl_list_add(struct rl_list *list, const char *item);
 bool rl_list_has(const struct rl_list *list, const char *item);
-/* Whether it was there. */
-bool rl_list_remove(struct rl_list *list, const char *item);
+/* Takes the item at that place out. */
+void rl_list_drop(struct rl_list *list, size_t at);
 void rl_list_free(struct rl_list *list);
 
 #endif

@@ -24,17 +24,11 @@ bool rl_list_has(const struct rl_list *list, const char *item)
 	return false;
 }
 
-bool rl_list_remove(struct rl_list *list, const char *item)
+void rl_list_drop(struct rl_list *list, size_t at)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		if (strcmp(list->items[i], item) != 0)
-			continue;
-		free(list->items[i]);
-		list->count--;
-		memmove(list->items + i, list->items + i + 1, (list->count - i) * sizeof(*list->items));
-		return true;
-	}
-	return false;
+	free(list->items[at]);
+	list->count--;
+	memmove(list->items + at, list->items + at + 1, (list->count - at) * sizeof(*list->items));
 }
 
 void rl_list_free(struct rl_list *list)

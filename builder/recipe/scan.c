@@ -58,7 +58,7 @@ static int check_expansion(struct scanner *s)
 	if (!looking_at(s, "${"))
 		return 0;
 	return fail(s, "${...} would come from the environment: say {version}-style placeholders instead, "
-		       "or \\${ in double quotes for the two characters");
+		       "or put a backslash before the $, in double quotes");
 }
 
 /* ---- comments ---- */

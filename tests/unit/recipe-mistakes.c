@@ -55,9 +55,8 @@ static void assert_mistakes(const struct place *place, load_and_free *try, const
 }
 
 #define ENVIRONMENT                                                                                          \
-	"${...} would come from the environment: say {version}-style placeholders instead, or \\${ in "      \
-	"double "                                                                                            \
-	"quotes for the two characters"
+	"${...} would come from the environment: say {version}-style placeholders instead, or put a "        \
+	"backslash before the $, in double quotes"
 
 static void mistakes_in_the_syntax(void **state)
 {
