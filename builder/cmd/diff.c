@@ -1,12 +1,10 @@
 #include "cmd/json.h"
-#include "cmd/cmd.h"
+#include "cmd/tree-word.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "ext/plan.h"
-#include "source/place.h"
-#include "source/source.h"
 #include "tree/diff.h"
 
 #include <stdio.h>
@@ -47,7 +45,7 @@ static const struct {
 struct side {
 	const char *word;
 	struct rl_tree *tree;
-	const struct rl_node *node;
+	struct rl_node *node;
 };
 
 struct comparison {
@@ -105,31 +103,6 @@ static int parse(struct rl_cmd *cmd, struct comparison *c)
 	if (c->stat && c->json)
 		return rl_cmd_usage(cmd, "one of --stat and --json");
 	return 0;
-}
-
-/* IMAGE:/PATH, or whatever pack takes. */
-static int load(struct comparison *c, struct side *side, struct rl_error *err)
-{
-	const char *colon = rl_source_is_container(side->word) ? NULL : strstr(side->word, ":/");
-	char *word = colon ? rl_strndup(side->word, (size_t)(colon - side->word)) : rl_strdup(side->word);
-	struct rl_source_options from = {
-		.max_time = INT64_MAX, .data_left = UINT64_MAX, .keep_owner = c->keep_owner};
-	int result;
-
-	side->tree = rl_tree_new();
-	result = rl_source_put(side->tree, side->tree->root, word, &from, err);
-	rl_tree_sort(side->tree);
-	side->node = side->tree->root;
-	if (!result && colon) {
-		const struct rl_place_scope scope = {side->tree, side->tree->root, side->tree->root, 0};
-		const char *path = colon + 1 + strspn(colon + 1, "/");
-
-		side->node = *path ? rl_place_open(&scope, path) : side->node;
-		if (!side->node)
-			result = rl_fail(err, side->word, "open", "there is no such path in it");
-	}
-	free(word);
-	return result;
 }
 
 /* ---- output ---- */
@@ -205,7 +178,8 @@ static int run(struct rl_cmd *cmd)
 	int result = parse(cmd, &c);
 
 	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
-		result = load(&c, &c.sides[i], &cmd->err);
+		result = rl_tree_word_load(
+			c.sides[i].word, c.keep_owner, &c.sides[i].tree, &c.sides[i].node, &cmd->err);
 	if (!result)
 		result = rl_tree_diff(c.sides[0].node, c.sides[1].node, &c.options, visit, &c, &cmd->err);
 	if (result >= 0 && c.stat && cmd->verbose >= 0)

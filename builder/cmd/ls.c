@@ -1,5 +1,6 @@
 #include "cmd/image-path.h"
 #include "cmd/json.h"
+#include "cmd/show.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { OPT_JSON = 256 };
@@ -59,66 +59,17 @@ static void complain(struct listing *l)
 	l->failed = true;
 }
 
-static char type_letter(uint32_t mode)
-{
-	return S_ISREG(mode)    ? '-'
-	       : S_ISDIR(mode)  ? 'd'
-	       : S_ISLNK(mode)  ? 'l'
-	       : S_ISCHR(mode)  ? 'c'
-	       : S_ISBLK(mode)  ? 'b'
-	       : S_ISFIFO(mode) ? 'p'
-	       : S_ISSOCK(mode) ? 's'
-				: '?';
-}
-
-static void mode_text(char text[11], uint32_t mode)
-{
-	static const char bits[] = "rwxrwxrwx";
-
-	text[0] = type_letter(mode);
-	for (int i = 0; i < 9; i++)
-		text[1 + i] = mode & (0400u >> i) ? bits[i] : '-';
-	if (mode & S_ISUID)
-		text[3] = mode & 0100 ? 's' : 'S';
-	if (mode & S_ISGID)
-		text[6] = mode & 0010 ? 's' : 'S';
-	if (mode & S_ISVTX)
-		text[9] = mode & 0001 ? 't' : 'T';
-	text[10] = '\0';
-}
-
-static void print_name(const char *name)
-{
-	struct rl_buf text = RL_BUF_NONE;
-
-	rl_text_escape(&text, name, strlen(name));
-	fwrite(text.data, 1, text.size, stdout);
-	rl_buf_free(&text);
-}
-
-static void print_time(int64_t seconds)
-{
-	time_t t = (time_t)seconds;
-	struct tm tm;
-	char text[32];
-
-	/* UTC: the same listing everywhere. */
-	if (!gmtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &tm))
-		snprintf(text, sizeof(text), "%16" PRId64, seconds);
-	fputs(text, stdout);
-}
-
 static void print_row(const struct listing *l, const struct row *row)
 {
 	const struct rl_image_inode *inode = &row->inode;
-	char mode[11], size[32], human[16];
+	char mode[11], size[32], human[16], time[32];
 
 	if (l->inodes)
 		printf("%7u ", row->number);
 	if (l->lengthy && !row->known) {
 		printf("?????????? %4s %-5s %-5s %10s %16s ", "?", "?", "?", "?", "?");
 	} else if (l->lengthy) {
-		mode_text(mode, inode->mode);
+		rl_show_mode(mode, inode->mode);
 		if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
 			snprintf(size, sizeof(size), "%u, %u", inode->major, inode->minor);
 		else if (l->human)
@@ -126,44 +77,28 @@ static void print_row(const struct listing *l, const struct row *row)
 		else
 			snprintf(size, sizeof(size), "%" PRIu64, inode->size);
 		printf("%s %4u %-5u %-5u %10s ", mode, inode->links, inode->uid, inode->gid, size);
-		print_time(inode->mtime);
-		putchar(' ');
+		rl_show_time(time, inode->mtime);
+		printf("%s ", time);
 	}
-	print_name(row->name);
+	rl_show_name(row->name);
 	if (l->lengthy && row->target) {
 		fputs(" -> ", stdout);
-		print_name(row->target);
+		rl_show_name(row->target);
 	}
 	putchar('\n');
 }
 
 static void print_json(const struct row *row, const char *path)
 {
-	const struct rl_image_inode *inode = &row->inode;
-	json_t *object = json_object();
-	char mode[11], octal[16];
-
-	json_object_set_new(object, "path", rl_json_text(path));
-	json_object_set_new(object, "inode", json_integer(row->number));
 	if (row->known) {
-		mode_text(mode, inode->mode);
-		snprintf(octal, sizeof(octal), "%04o", inode->mode & 07777);
-		json_object_set_new(object, "type", json_stringn(mode, 1));
-		json_object_set_new(object, "mode", json_string(octal));
-		json_object_set_new(object, "links", json_integer(inode->links));
-		json_object_set_new(object, "uid", json_integer(inode->uid));
-		json_object_set_new(object, "gid", json_integer(inode->gid));
-		json_object_set_new(object, "size", json_integer((json_int_t)inode->size));
-		json_object_set_new(object, "mtime", json_integer(inode->mtime));
-		json_object_set_new(object, "mtime_nsec", json_integer(inode->mtime_nsec));
-		if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
-			json_object_set_new(object, "major", json_integer(inode->major));
-			json_object_set_new(object, "minor", json_integer(inode->minor));
-		}
-		if (row->target)
-			json_object_set_new(object, "target", rl_json_text(row->target));
+		rl_show_json(path, &row->inode, row->target);
+	} else {
+		json_t *object = json_object();
+
+		json_object_set_new(object, "path", rl_json_text(path));
+		json_object_set_new(object, "inode", json_integer(row->number));
+		rl_json_print_line(object);
 	}
-	rl_json_print_line(object);
 }
 
 static int collect(const struct rl_image_entry *entry, void *context)
@@ -255,7 +190,7 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 		qsort(rows.items, rows.count, sizeof(*rows.items), by_name);
 	if (heading && !l->json) {
 		printf("%s", l->printed ? "\n" : "");
-		print_name(path);
+		rl_show_name(path);
 		puts(":");
 	}
 	l->printed = true;

@@ -271,7 +271,7 @@ int rl_machine_bundle(const struct rl_recipe_roots *roots, const struct rl_image
 	if (!result)
 		result = rl_packages_fetch(b.store, &names, err);
 	if (!result) {
-		result = rl_tar_open(&b.tar, fd, name, seconds, err);
+		result = rl_tar_open(&b.tar, RL_TAR_PAX, fd, name, seconds, err);
 		if (!result)
 			result = add_all(&b, roots, recipe, &names);
 		result = rl_tar_close(b.tar, err) || result ? -1 : 0;

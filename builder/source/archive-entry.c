@@ -198,6 +198,9 @@ static int take_acl(struct rl_reading *r, struct archive_entry *entry, const cha
 					r, entry_name, "an ACL that names its user, and not by number");
 			put_le(&acl, tags[i].posix, 2);
 			put_le(&acl, (uint32_t)permissions & 7, 2);
+			/* With a mask the mode's group bits are that, as for the kernel; libarchive has put the group's there. */
+			if (tag == ARCHIVE_ENTRY_ACL_MASK && type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS)
+				inode->mode = (inode->mode & ~070u) | ((uint32_t)permissions & 7) << 3;
 			put_le(&acl, tags[i].has_id ? (uint32_t)id : ACL_UNDEFINED, 4);
 		}
 	}

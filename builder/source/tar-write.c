@@ -6,10 +6,13 @@
 #include "base/library.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/progress.h"
+#include "base/signals.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,7 +28,10 @@
 	X(archive, error_string) X(archive, entry_new) X(archive, entry_clear) X(archive, entry_free) \
 	X(archive, entry_set_pathname) X(archive, entry_set_filetype) X(archive, entry_set_perm) \
 	X(archive, entry_set_size) X(archive, entry_set_mtime) X(archive, entry_set_symlink) \
-	X(archive, entry_set_hardlink) X(archive, write_set_options)
+	X(archive, entry_set_hardlink) X(archive, write_set_options) X(archive, write_set_format_mtree) \
+	X(archive, entry_set_uid) X(archive, entry_set_gid) X(archive, entry_set_nlink) X(archive, entry_set_rdevmajor) \
+	X(archive, entry_set_rdevminor) X(archive, entry_xattr_add_entry) X(archive, entry_acl_add_entry) \
+	X(archive, entry_sparse_add_entry)
 /* clang-format on */
 
 #undef RL_LIBRARY
@@ -39,7 +45,10 @@ struct rl_tar {
 	struct archive *archive;
 	struct archive_entry *entry;
 	char *name;
+	enum rl_tar_format format;
 	int64_t time;
+	char *chunk;
+	uint64_t done; /* bytes of contents */
 	char **paths; /* that were asked for, without what is below them */
 	size_t count, room;
 	struct rl_map
@@ -55,21 +64,32 @@ static int fail(const struct rl_tar *tar, struct rl_error *err)
 	return rl_fail(err, tar->name, "write", "%s", text ? text : "libarchive failed");
 }
 
-int rl_tar_open(struct rl_tar **out, int fd, const char *name, int64_t time, struct rl_error *err)
+static int set_format(struct rl_tar *tar)
+{
+	if (tar->format == RL_TAR_MTREE)
+		return tar->lib.write_set_format_mtree(tar->archive) ||
+		       tar->lib.write_set_options(tar->archive, "sha256");
+	return tar->lib.write_set_format_pax(tar->archive) ||
+	       tar->lib.write_set_options(tar->archive, "xattrheader=SCHILY");
+}
+
+int rl_tar_open(struct rl_tar **out, enum rl_tar_format format, int fd, const char *name, int64_t time,
+	struct rl_error *err)
 {
 	static const struct rl_library_symbol symbols[] = {WRITE_FUNCTIONS(RL_LIBRARY_SYMBOL)};
 	struct rl_tar *tar = rl_calloc(1, sizeof(*tar));
 
 	*out = tar;
+	/* Names are UTF-8 then, whatever the user's locale; libarchive marks those that are not as binary. */
+	setlocale(LC_CTYPE, "C.UTF-8");
 	tar->name = rl_strdup(name);
+	tar->format = format;
 	tar->time = time;
 	if (rl_library_load(ARCHIVE_SONAME, symbols, RL_COUNT(symbols), &tar->lib, name, err))
 		return -1;
 	tar->archive = tar->lib.write_new();
 	tar->entry = tar->lib.entry_new();
-	if (!tar->archive || !tar->entry || tar->lib.write_set_format_pax(tar->archive) ||
-		tar->lib.write_add_filter_none(tar->archive) ||
-		tar->lib.write_set_options(tar->archive, "hdrcharset=BINARY") ||
+	if (!tar->archive || !tar->entry || tar->lib.write_add_filter_none(tar->archive) || set_format(tar) ||
 		tar->lib.write_set_bytes_in_last_block(tar->archive, 1) ||
 		tar->lib.write_open_fd(tar->archive, fd))
 		return fail(tar, err);
@@ -88,6 +108,14 @@ static bool is_new(struct rl_tar *tar, const char *path)
 	RL_GROW(tar->paths, tar->count, tar->room);
 	tar->paths[tar->count++] = rl_strdup(path);
 	return true;
+}
+
+static int put_header(struct rl_tar *tar, struct rl_error *err)
+{
+	int code = tar->lib.write_header(tar->archive, tar->entry);
+
+	/* A warning: a name that is not UTF-8 is written as it is. */
+	return code == ARCHIVE_OK || code == ARCHIVE_WARN ? 0 : fail(tar, err);
 }
 
 /* st: what it is like on the host, if that is to be kept. */
@@ -113,8 +141,7 @@ int rl_tar_add_text(struct rl_tar *tar, const char *path, const char *text, stru
 	if (!is_new(tar, path))
 		return 0;
 	describe(tar, path, AE_IFREG, 0644, strlen(text), NULL);
-	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err)
-							       : put(tar, text, strlen(text), err);
+	return put_header(tar, err) ? -1 : put(tar, text, strlen(text), err);
 }
 
 static int add_file(struct rl_tar *tar, const char *path, const char *from, bool exact, struct rl_error *err)
@@ -130,7 +157,7 @@ static int add_file(struct rl_tar *tar, const char *path, const char *from, bool
 		uint64_t left = (uint64_t)st.st_size;
 
 		describe(tar, path, AE_IFREG, st.st_mode & 0100 ? 0755 : 0644, left, exact ? &st : NULL);
-		result = tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
+		result = put_header(tar, err);
 		while (!result && left &&
 			(n = rl_read_some(fd, chunk, left < CHUNK ? (size_t)left : CHUNK)) > 0) {
 			result = put(tar, chunk, (size_t)n, err);
@@ -156,7 +183,7 @@ static int add_link(
 	target[n] = '\0';
 	describe(tar, path, AE_IFLNK, 0777, 0, st);
 	tar->lib.entry_set_symlink(tar->entry, target);
-	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
+	return put_header(tar, err);
 }
 
 static int add_entry(struct rl_tar *tar, const char *path, const char *from, const struct stat *st,
@@ -172,8 +199,8 @@ static int add_folder(
 	if (count < 0)
 		result = rl_fail_errno(err, from, "read", errno);
 	describe(tar, slash, AE_IFDIR, 0755, 0, st);
-	if (!result && tar->lib.write_header(tar->archive, tar->entry))
-		result = fail(tar, err);
+	if (!result)
+		result = put_header(tar, err);
 	for (int i = 0; i < count; i++) {
 		const char *name = entries[i]->d_name;
 
@@ -207,7 +234,7 @@ static int add_hard_link(
 	}
 	describe(tar, path, AE_IFREG, 0644, 0, st);
 	tar->lib.entry_set_hardlink(tar->entry, *first);
-	return tar->lib.write_header(tar->archive, tar->entry) ? fail(tar, err) : 0;
+	return put_header(tar, err);
 }
 
 static int add_entry(struct rl_tar *tar, const char *path, const char *from, const struct stat *st,
@@ -237,6 +264,154 @@ int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, bool exac
 	return add_entry(tar, path, from, &st, exact, err);
 }
 
+/* ---- trees ---- */
+
+/* An ACL as getxattr() has it: version 2, then tag, permissions and id of each entry, little-endian. */
+static void add_acl(struct rl_tar *tar, const struct rl_xattr *xattr, int type)
+{
+	static const struct {
+		unsigned posix;
+		int tag;
+	} tags[] = {{0x01, ARCHIVE_ENTRY_ACL_USER_OBJ}, {0x02, ARCHIVE_ENTRY_ACL_USER},
+		{0x04, ARCHIVE_ENTRY_ACL_GROUP_OBJ}, {0x08, ARCHIVE_ENTRY_ACL_GROUP},
+		{0x10, ARCHIVE_ENTRY_ACL_MASK}, {0x20, ARCHIVE_ENTRY_ACL_OTHER}};
+
+	for (const uint8_t *p = xattr->value + 4; p + 8 <= xattr->value + xattr->size; p += 8) {
+		unsigned posix = p[0] | (unsigned)p[1] << 8;
+		uint32_t id = p[4] | (uint32_t)p[5] << 8 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 24;
+
+		for (size_t i = 0; i < RL_COUNT(tags); i++)
+			if (tags[i].posix == posix)
+				tar->lib.entry_acl_add_entry(
+					tar->entry, type, p[2] & 7, tags[i].tag, (int)id, NULL);
+	}
+}
+
+static void add_xattrs(struct rl_tar *tar, const struct rl_inode *inode)
+{
+	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next) {
+		bool is_acl = x->size >= 4 && (x->size - 4) % 8 == 0;
+
+		if (is_acl && !strcmp(x->name, "system.posix_acl_access"))
+			add_acl(tar, x, ARCHIVE_ENTRY_ACL_TYPE_ACCESS);
+		else if (is_acl && !strcmp(x->name, "system.posix_acl_default"))
+			add_acl(tar, x, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT);
+		else
+			tar->lib.entry_xattr_add_entry(tar->entry, x->name, x->value, x->size);
+	}
+}
+
+static void describe_inode(struct rl_tar *tar, const char *path, const struct rl_inode *inode)
+{
+	tar->lib.entry_clear(tar->entry);
+	tar->lib.entry_set_pathname(tar->entry, path);
+	tar->lib.entry_set_filetype(tar->entry, inode->mode & S_IFMT);
+	tar->lib.entry_set_perm(tar->entry, inode->mode & 07777);
+	tar->lib.entry_set_uid(tar->entry, inode->uid);
+	tar->lib.entry_set_gid(tar->entry, inode->gid);
+	tar->lib.entry_set_mtime(tar->entry, inode->mtime, (long)inode->mtime_nsec);
+	tar->lib.entry_set_size(tar->entry, 0);
+	tar->lib.entry_set_nlink(
+		tar->entry, rl_is_dir(inode) ? 2 + inode->dir->dir_count : inode->link_count);
+	if (tar->format == RL_TAR_PAX)
+		add_xattrs(tar, inode);
+	if (S_ISLNK(inode->mode))
+		tar->lib.entry_set_symlink(tar->entry, inode->target);
+	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+		tar->lib.entry_set_rdevmajor(tar->entry, inode->device.major);
+		tar->lib.entry_set_rdevminor(tar->entry, inode->device.minor);
+	}
+}
+
+/* libarchive leaves holes out itself, but wants to be told of all bytes. */
+static int put_content(
+	struct rl_tar *tar, const char *path, const struct rl_inode *inode, struct rl_error *err)
+{
+	struct rl_bytes bytes;
+	int result = 0;
+
+	if (rl_content_open(inode, &bytes, err))
+		return -1;
+	if (!tar->chunk)
+		tar->chunk = rl_alloc(CHUNK);
+	for (uint64_t at = 0; at < inode->size && !result;) {
+		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
+
+		if (rl_content_read(inode, &bytes, tar->chunk, n, at))
+			result = rl_fail_errno(err, path, "read", errno);
+		else
+			result = put(tar, tar->chunk, n, err);
+		at += n;
+		tar->done += n;
+		rl_progress_bytes(tar->name, tar->done, 0);
+		if (!result)
+			result = rl_check_interrupted(tar->name, "write", err);
+	}
+	if (!result)
+		result = rl_content_verify(inode, &bytes, err);
+	rl_content_close(&bytes);
+	return result;
+}
+
+static int add_regular(
+	struct rl_tar *tar, const char *path, const struct rl_inode *inode, struct rl_error *err)
+{
+	tar->lib.entry_set_size(tar->entry, (la_int64_t)inode->size);
+	for (size_t i = 0; inode->map && i < inode->map->count; i++)
+		tar->lib.entry_sparse_add_entry(tar->entry, (la_int64_t)inode->map->ranges[i].offset,
+			(la_int64_t)inode->map->ranges[i].length);
+	if (inode->map && !inode->map->count && inode->size)
+		tar->lib.entry_sparse_add_entry(tar->entry, (la_int64_t)inode->size, 0);
+	if (put_header(tar, err))
+		return -1;
+	return put_content(tar, path, inode, err);
+}
+
+/* The name of an inode that is in the archive already, or NULL. */
+static const char *first_name(struct rl_tar *tar, const char *path, const struct rl_inode *inode)
+{
+	void **first;
+
+	if (inode->link_count < 2 || rl_is_dir(inode) || tar->format == RL_TAR_MTREE)
+		return NULL;
+	first = rl_map_at(&tar->files, (uint64_t)(uintptr_t)inode, 0);
+	if (*first)
+		return *first;
+	RL_GROW(tar->names, tar->name_count, tar->name_room);
+	*first = tar->names[tar->name_count++] = rl_strdup(path);
+	return NULL;
+}
+
+int rl_tar_add_node(struct rl_tar *tar, const char *path, const struct rl_node *node, struct rl_error *err)
+{
+	const struct rl_inode *inode = node->inode;
+	const char *first = first_name(tar, path, inode);
+	char *name = rl_is_dir(inode) ? rl_printf("%s/", path) : rl_strdup(path);
+	int result = 0;
+
+	if (S_ISSOCK(inode->mode) && tar->format == RL_TAR_PAX) {
+		free(name);
+		return rl_fail(err, path, "write", "it is a socket, for which there is no place in a tar");
+	}
+	describe_inode(tar, name, inode);
+	if (first)
+		tar->lib.entry_set_hardlink(tar->entry, first);
+	if (S_ISREG(inode->mode) && !first)
+		result = add_regular(tar, path, inode, err);
+	else
+		result = put_header(tar, err);
+	free(name);
+	if (!rl_is_dir(inode))
+		return result;
+	for (const struct rl_node *child = inode->dir->first; child && !result; child = child->next) {
+		char *below = rl_printf("%s/%s", path, child->name);
+
+		result = rl_tar_add_node(tar, below, child, err);
+		free(below);
+	}
+	return result;
+}
+
 int rl_tar_close(struct rl_tar *tar, struct rl_error *err)
 {
 	int result = 0;
@@ -252,6 +427,8 @@ int rl_tar_close(struct rl_tar *tar, struct rl_error *err)
 	for (size_t i = 0; i < tar->name_count; i++)
 		free(tar->names[i]);
 	rl_map_free(&tar->files);
+	rl_progress_clear();
+	free(tar->chunk);
 	free(tar->names);
 	free(tar->paths);
 	free(tar->name);

@@ -362,3 +362,17 @@ only_line() {
     debugfs -R 'ea_get -f got /file security.capability' a.ext4 2>/dev/null
     cmp cap got
 }
+
+@test "an ACL's mask is the group's part of the mode, as the kernel has it" {
+    echo x >f
+    chmod 644 f
+    setfacl -m u:12:rwx f
+    [ "$(stat -c %a f)" = 674 ]
+    tar --acls -cf a.tar f
+    bsdtar --acls -cf b.tar f
+    rootlet pack -o f.ext4 --owner keep --exclude '*.tar' .
+    for tar in a.tar b.tar; do
+        rootlet pack -o $tar.ext4 $tar
+        rootlet ls -l $tar.ext4:/f | grep -q '^-rw-rwxr--'
+    done
+}

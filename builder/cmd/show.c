@@ -1,0 +1,112 @@
+#include "cmd/show.h"
+
+#include "cmd/json.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/progress.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+void rl_show_add(struct rl_show_words *words, const char *word)
+{
+	RL_GROW(words->items, words->count, words->room);
+	words->items[words->count++] = word;
+}
+
+char rl_show_type(uint32_t mode)
+{
+	return S_ISREG(mode)    ? '-'
+	       : S_ISDIR(mode)  ? 'd'
+	       : S_ISLNK(mode)  ? 'l'
+	       : S_ISCHR(mode)  ? 'c'
+	       : S_ISBLK(mode)  ? 'b'
+	       : S_ISFIFO(mode) ? 'p'
+	       : S_ISSOCK(mode) ? 's'
+				: '?';
+}
+
+void rl_show_mode(char text[11], uint32_t mode)
+{
+	static const char bits[] = "rwxrwxrwx";
+
+	text[0] = rl_show_type(mode);
+	for (int i = 0; i < 9; i++)
+		text[1 + i] = mode & (0400u >> i) ? bits[i] : '-';
+	if (mode & S_ISUID)
+		text[3] = mode & 0100 ? 's' : 'S';
+	if (mode & S_ISGID)
+		text[6] = mode & 0010 ? 's' : 'S';
+	if (mode & S_ISVTX)
+		text[9] = mode & 0001 ? 't' : 'T';
+	text[10] = '\0';
+}
+
+void rl_show_time(char text[32], int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || !strftime(text, 32, "%Y-%m-%d %H:%M", &tm))
+		snprintf(text, 32, "%16" PRId64, seconds);
+}
+
+void rl_show_name(const char *name)
+{
+	struct rl_buf text = RL_BUF_NONE;
+
+	rl_text_escape(&text, name, strlen(name));
+	fwrite(text.data, 1, text.size, stdout);
+	rl_buf_free(&text);
+}
+
+void rl_show_line(const char *name)
+{
+	rl_show_name(name);
+	putchar('\n');
+}
+
+void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target)
+{
+	json_t *object = json_object();
+	char mode[11], octal[16];
+
+	json_object_set_new(object, "path", rl_json_text(path));
+	if (inode) {
+		rl_show_mode(mode, inode->mode);
+		snprintf(octal, sizeof(octal), "%04o", inode->mode & 07777);
+		json_object_set_new(object, "inode", json_integer(inode->number));
+		json_object_set_new(object, "type", json_stringn(mode, 1));
+		json_object_set_new(object, "mode", json_string(octal));
+		json_object_set_new(object, "links", json_integer(inode->links));
+		json_object_set_new(object, "uid", json_integer(inode->uid));
+		json_object_set_new(object, "gid", json_integer(inode->gid));
+		json_object_set_new(object, "size", json_integer((json_int_t)inode->size));
+		json_object_set_new(object, "mtime", json_integer(inode->mtime));
+		json_object_set_new(object, "mtime_nsec", json_integer(inode->mtime_nsec));
+	}
+	if (inode && (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))) {
+		json_object_set_new(object, "major", json_integer(inode->major));
+		json_object_set_new(object, "minor", json_integer(inode->minor));
+	}
+	if (target)
+		json_object_set_new(object, "target", rl_json_text(target));
+	rl_json_print_line(object);
+}
+
+void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err)
+{
+	char *text = rl_error_text(err);
+
+	(void)cmd;
+	rl_progress_clear();
+	fflush(stdout);
+	fprintf(stderr, "rootlet: %s\n", text);
+	free(text);
+}

@@ -1,0 +1,33 @@
+/* How the verbs that look into images print what they see: the same everywhere. */
+#ifndef RL_CMD_SHOW_H
+#define RL_CMD_SHOW_H
+
+#include "cmd/cmd.h"
+
+#include "ext/read.h"
+
+/* Words of the command line, which they stay. The items are the caller's to free. */
+struct rl_show_words {
+	const char **items;
+	size_t count, room;
+};
+
+void rl_show_add(struct rl_show_words *words, const char *word);
+
+/* As ls has it: "-" for a file, "d", "l", "c", "b", "p", "s", or "?". */
+char rl_show_type(uint32_t mode);
+/* "drwxr-xr-x" */
+void rl_show_mode(char text[11], uint32_t mode);
+/* "2026-11-26 17:00", UTC: the same everywhere. */
+void rl_show_time(char text[32], int64_t seconds);
+
+/* Prints a name, escaped, and with a newline behind it. */
+void rl_show_name(const char *name);
+void rl_show_line(const char *name);
+/* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
+void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
+
+/* Prints an error that does not end the verb. */
+void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err);
+
+#endif

@@ -1,0 +1,218 @@
+/* The verbs tar and manifest. */
+#include "cmd/json.h"
+#include "cmd/show.h"
+#include "cmd/tree-word.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/publish.h"
+#include "source/tar-write.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK ((size_t)1 << 18)
+
+enum { OPT_FORMAT = 256 };
+
+struct line {
+	const char *word, *output;
+	bool json;
+};
+
+static int parse(struct rl_cmd *cmd, struct line *l)
+{
+	int id;
+
+	while ((id = rl_cmd_next(cmd)) != RL_CMD_END) {
+		if (id == 'o')
+			l->output = cmd->value;
+		else if (id == OPT_FORMAT && (!strcmp(cmd->value, "json") || !strcmp(cmd->value, "mtree")))
+			l->json = *cmd->value == 'j';
+		else if (id == OPT_FORMAT)
+			return rl_cmd_usage(cmd, "--format takes mtree or json, not '%s'", cmd->value);
+		else if (id == RL_CMD_ARG && !l->word)
+			l->word = cmd->value;
+		else
+			return id == RL_CMD_USAGE ? -1 : rl_cmd_usage(cmd, "one image at a time");
+	}
+	if (!l->word)
+		return rl_cmd_usage(cmd, "which image?");
+	if (l->output && !strcmp(l->output, "-"))
+		l->output = NULL;
+	return 0;
+}
+
+static int write_archive(
+	const struct rl_node *node, enum rl_tar_format format, int fd, const char *name, struct rl_error *err)
+{
+	const char *top = rl_is_dir(node->inode) ? "." : node->name;
+	struct rl_tar *tar;
+	int result = rl_tar_open(&tar, format, fd, name, 0, err);
+
+	if (!result)
+		result = rl_tar_add_node(tar, top, node, err);
+	return rl_tar_close(tar, err) || result ? -1 : 0;
+}
+
+static int write_output(
+	const struct rl_node *node, enum rl_tar_format format, const char *output, struct rl_error *err)
+{
+	struct rl_publish out = RL_PUBLISH_NONE;
+	int result;
+
+	if (!output)
+		return write_archive(node, format, STDOUT_FILENO, "standard output", err);
+	if (rl_publish_open(&out, output, err))
+		return -1;
+	result = write_archive(node, format, out.fd, output, err);
+	if (!result)
+		result = rl_publish_commit(&out, NULL, err);
+	rl_publish_close(&out);
+	return result;
+}
+
+/* ---- JSON ---- */
+
+static int hash_content(
+	const struct rl_inode *inode, const char *path, char hex[RL_SHA256_HEX], struct rl_error *err)
+{
+	struct rl_hash *hash = rl_hash_new();
+	struct rl_bytes bytes;
+	char *chunk = rl_alloc(CHUNK);
+	int result = rl_content_open(inode, &bytes, err);
+
+	for (uint64_t at = 0; !result && at < inode->size; at += CHUNK) {
+		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
+
+		if (rl_content_read(inode, &bytes, chunk, n, at))
+			result = rl_fail_errno(err, path, "read", errno);
+		else
+			rl_hash_bytes(hash, chunk, n);
+	}
+	if (!result)
+		result = rl_content_verify(inode, &bytes, err);
+	rl_content_close(&bytes);
+	rl_hash_end_hex(hash, hex);
+	free(chunk);
+	return result;
+}
+
+static json_t *xattrs_json(const struct rl_inode *inode)
+{
+	json_t *object = json_object();
+
+	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next) {
+		struct rl_buf hex = RL_BUF_NONE;
+		char *text;
+
+		for (uint32_t i = 0; i < x->size; i++)
+			rl_buf_printf(&hex, "%02x", x->value[i]);
+		text = rl_buf_string(&hex);
+		json_object_set_new(object, x->name, json_string(text));
+		free(text);
+	}
+	return object;
+}
+
+static int print_node(const struct rl_node *node, const char *path, struct rl_error *err)
+{
+	const struct rl_inode *inode = node->inode;
+	json_t *object = json_object();
+	char mode[11], hex[RL_SHA256_HEX], octal[16];
+	int result = 0;
+
+	rl_show_mode(mode, inode->mode);
+	snprintf(octal, sizeof(octal), "%04o", inode->mode & 07777);
+	json_object_set_new(object, "path", rl_json_text(path));
+	json_object_set_new(object, "type", json_stringn(mode, 1));
+	json_object_set_new(object, "mode", json_string(octal));
+	json_object_set_new(object, "uid", json_integer(inode->uid));
+	json_object_set_new(object, "gid", json_integer(inode->gid));
+	json_object_set_new(object, "mtime", json_integer(inode->mtime));
+	json_object_set_new(object, "mtime_nsec", json_integer(inode->mtime_nsec));
+	if (!rl_is_dir(inode))
+		json_object_set_new(object, "links", json_integer(inode->link_count));
+	if (S_ISLNK(inode->mode))
+		json_object_set_new(object, "target", rl_json_text(inode->target));
+	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+		json_object_set_new(object, "major", json_integer(inode->device.major));
+		json_object_set_new(object, "minor", json_integer(inode->device.minor));
+	}
+	if (inode->xattrs)
+		json_object_set_new(object, "xattrs", xattrs_json(inode));
+	if (S_ISREG(inode->mode)) {
+		result = hash_content(inode, path, hex, err);
+		json_object_set_new(object, "size", json_integer((json_int_t)inode->size));
+		json_object_set_new(object, "sha256", json_string(hex));
+	}
+	if (result)
+		json_decref(object);
+	else
+		rl_json_print_line(object);
+	return result;
+}
+
+static int print_tree(const struct rl_node *node, const char *path, struct rl_error *err)
+{
+	int result = print_node(node, path, err);
+
+	if (result || !rl_is_dir(node->inode))
+		return result;
+	for (const struct rl_node *child = node->inode->dir->first; child && !result; child = child->next) {
+		char *below = rl_printf("%s/%s", path[1] ? path : "", child->name);
+
+		result = print_tree(child, below, err);
+		free(below);
+	}
+	return result;
+}
+
+/* ---- the verbs ---- */
+
+static int run(struct rl_cmd *cmd)
+{
+	bool is_tar = !strcmp(cmd->verb->name, "tar");
+	struct line l = {.word = NULL};
+	struct rl_tree *tree = NULL;
+	struct rl_node *node;
+	int result = parse(cmd, &l);
+
+	if (!result && is_tar && !l.output && isatty(STDOUT_FILENO))
+		result = rl_cmd_usage(cmd, "standard output is a terminal: -o FILE");
+	if (!result)
+		result = rl_tree_word_load(l.word, true, &tree, &node, &cmd->err);
+	if (!result && l.json)
+		result = print_tree(node, "/", &cmd->err);
+	else if (!result)
+		result = write_output(node, is_tar ? RL_TAR_PAX : RL_TAR_MTREE, l.output, &cmd->err);
+	rl_tree_free(tree);
+	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
+}
+
+static const struct rl_option tar_options[] = {
+	{'o', "output", "FILE", "the archive (standard output)"},
+	{0, NULL, NULL, NULL},
+};
+
+const struct rl_verb rl_verb_tar = {"tar", run, "Looking:", "IMAGE[:PATH]",
+	"write what is in an image as a tar, with all that belongs to it",
+	"A pax archive: owners, nanoseconds, attributes, ACLs, holes, devices, hard links.\n"
+	"`rootlet pack -o B -` makes an image of it again.\n\n"
+	"  rootlet tar -o etc.tar root.ext4:/etc\n  rootlet tar old.ext2 | rootlet pack -o new.ext4 -\n",
+	tar_options};
+
+static const struct rl_option manifest_options[] = {
+	{'o', "output", "FILE", "where it goes (standard output)"},
+	{OPT_FORMAT, "format", "FORMAT", "mtree, or json: an object a line"},
+	{0, NULL, NULL, NULL},
+};
+
+const struct rl_verb rl_verb_manifest = {"manifest", run, "Looking:", "IMAGE[:PATH]",
+	"list what is in an image, with attributes and the SHA-256 of contents",
+	"  rootlet manifest root.ext4 >root.mtree\n  rootlet manifest --format json root.ext4:/etc\n",
+	manifest_options};

@@ -1,0 +1,33 @@
+#include "cmd/tree-word.h"
+
+#include "base/mem.h"
+#include "source/place.h"
+#include "source/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int rl_tree_word_load(
+	const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node, struct rl_error *err)
+{
+	const char *colon = rl_source_is_container(word) ? NULL : strstr(word, ":/");
+	char *source = colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
+	struct rl_source_options from = {
+		.max_time = INT64_MAX, .data_left = UINT64_MAX, .keep_owner = keep_owner};
+	int result;
+
+	*tree = rl_tree_new();
+	*node = (*tree)->root;
+	result = rl_source_put(*tree, (*tree)->root, source, &from, err);
+	rl_tree_sort(*tree);
+	if (!result && colon) {
+		const struct rl_place_scope scope = {*tree, (*tree)->root, (*tree)->root, 0};
+		const char *path = colon + 1 + strspn(colon + 1, "/");
+
+		*node = *path ? rl_place_open(&scope, path) : *node;
+		if (!*node)
+			result = rl_fail(err, word, "open", "there is no such path in it");
+	}
+	free(source);
+	return result;
+}

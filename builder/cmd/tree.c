@@ -1,0 +1,260 @@
+/* The verbs tree and stat. */
+#include "cmd/image-path.h"
+#include "cmd/json.h"
+#include "cmd/show.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "ext/walk.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { OPT_JSON = 256 };
+
+/* ---- tree ---- */
+
+static const struct rl_option tree_options[] = {
+	{'a', "all", NULL, "names that start with a dot too"},
+	{'d', "directories", NULL, "directories only"},
+	{'L', "level", "N", "no deeper than that"},
+	{OPT_JSON, "json", NULL, "one JSON object a line"},
+	{0, NULL, NULL, NULL},
+};
+
+struct drawing {
+	struct rl_cmd *cmd;
+	struct rl_image *image;
+	bool all, only_dirs, json, failed;
+	uint64_t level;
+	struct rl_buf lines; /* a byte for each level: whether a line goes on there */
+	uint64_t directories, files;
+};
+
+static char *target_of(struct drawing *d, const struct rl_walk_entry *entry)
+{
+	struct rl_buf target = RL_BUF_NONE;
+	struct rl_error err = RL_ERROR_NONE;
+
+	if (!S_ISLNK(entry->inode->mode))
+		return NULL;
+	if (rl_image_target(d->image, entry->inode, entry->path, &target, &err)) {
+		rl_show_trouble(d->cmd, &err);
+		d->failed = true;
+		rl_error_clear(&err);
+		rl_buf_free(&target);
+		return NULL;
+	}
+	return rl_buf_string(&target);
+}
+
+static bool wanted(const struct rl_walk_entry *entry, void *context)
+{
+	const struct drawing *d = context;
+
+	return (d->all || entry->name[0] != '.') && (!d->only_dirs || S_ISDIR(entry->inode->mode));
+}
+
+static int enter(const struct rl_walk_entry *entry, void *context)
+{
+	struct drawing *d = context;
+	bool is_dir = S_ISDIR(entry->inode->mode);
+	char *target;
+
+	target = target_of(d, entry);
+	*(is_dir ? &d->directories : &d->files) += entry->depth > 0;
+	if (d->json) {
+		rl_show_json(entry->path, entry->inode, target);
+	} else {
+		d->lines.size = entry->depth ? entry->depth - 1 : 0;
+		for (size_t i = 0; i < d->lines.size; i++)
+			fputs(d->lines.data[i] ? "\u2502   " : "    ", stdout);
+		if (entry->depth)
+			fputs(entry->last ? "\u2514\u2500\u2500 " : "\u251c\u2500\u2500 ", stdout);
+		rl_buf_char(&d->lines, !entry->last);
+		rl_show_name(entry->depth ? entry->name : entry->path);
+		if (target) {
+			fputs(" -> ", stdout);
+			rl_show_name(target);
+		}
+		putchar('\n');
+	}
+	free(target);
+	return entry->depth >= d->level;
+}
+
+static void broken(struct rl_error *err, void *context)
+{
+	struct drawing *d = context;
+
+	rl_show_trouble(d->cmd, err);
+	d->failed = true;
+}
+
+static void draw(struct drawing *d, const char *word)
+{
+	const struct rl_walk walk = {.wanted = wanted, .enter = enter, .broken = broken, .context = d};
+	struct rl_image_path ip;
+	struct rl_image_inode inode;
+
+	if (rl_image_path_open(d->cmd, word, &ip)) {
+		rl_cmd_failed(d->cmd);
+		d->failed = true;
+		return;
+	}
+	d->image = ip.image;
+	if (rl_image_find(ip.image, ip.path, true, &inode, &d->cmd->err)) {
+		rl_cmd_failed(d->cmd);
+		d->failed = true;
+	} else {
+		rl_image_walk(ip.image, ip.path, &inode, &walk);
+		if (!d->json)
+			printf("\n%" PRIu64 " directories, %" PRIu64 " files\n", d->directories, d->files);
+	}
+	rl_image_path_close(&ip);
+}
+
+static int run_tree(struct rl_cmd *cmd)
+{
+	struct drawing d = {.cmd = cmd, .level = UINT64_MAX};
+	struct rl_show_words images = {.items = NULL};
+	int id, result = 0;
+
+	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
+		d.all = d.all || id == 'a';
+		d.only_dirs = d.only_dirs || id == 'd';
+		d.json = d.json || id == OPT_JSON;
+		if (id == 'L' && !rl_parse_u64(cmd->value, UINT32_MAX, &d.level))
+			result = rl_cmd_usage(cmd, "-L takes a number, not '%s'", cmd->value);
+		else if (id == RL_CMD_ARG)
+			rl_show_add(&images, cmd->value);
+		else if (id == RL_CMD_USAGE)
+			result = -1;
+	}
+	if (!result && !images.count)
+		result = rl_cmd_usage(cmd, "which image?");
+	for (size_t i = 0; i < images.count && !result; i++)
+		draw(&d, images.items[i]);
+	free(images.items);
+	rl_buf_free(&d.lines);
+	if (result)
+		return rl_cmd_failed(cmd);
+	result = rl_cmd_flush(cmd);
+	return result ? result : d.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
+}
+
+const struct rl_verb rl_verb_tree = {"tree", run_tree, "Looking:", "IMAGE[:PATH]...",
+	"draw the tree of directories in an image", "  rootlet tree -L 2 root.ext4:/etc\n", tree_options};
+
+/* ---- stat ---- */
+
+static const struct rl_option stat_options[] = {
+	{'L', "dereference", NULL, "what a symlink leads to"},
+	{OPT_JSON, "json", NULL, "one JSON object a line"},
+	{0, NULL, NULL, NULL},
+};
+
+static int print_xattr(const char *name, const uint8_t *value, size_t size, void *context)
+{
+	(void)context;
+	fputs("  Attr: ", stdout);
+	rl_show_name(name);
+	putchar('=');
+	for (size_t i = 0; i < size; i++) {
+		if (value[i] < 0x20 || value[i] > 0x7e || value[i] == '\\')
+			printf("\\x%02x", value[i]);
+		else
+			putchar(value[i]);
+	}
+	putchar('\n');
+	return 0;
+}
+
+static void print_moment(const char *what, int64_t seconds, uint32_t nanoseconds)
+{
+	char text[32];
+
+	rl_show_time(text, seconds);
+	printf("%6s: %s:%02d.%09u UTC (%" PRId64 ")\n", what, text, (int)(((seconds % 60) + 60) % 60),
+		nanoseconds, seconds);
+}
+
+static int print_stat(struct rl_cmd *cmd, struct rl_image *image, const char *word,
+	const struct rl_image_inode *inode, const char *target)
+{
+	char mode[11];
+
+	rl_show_mode(mode, inode->mode);
+	fputs("  File: ", stdout);
+	rl_show_name(word);
+	if (target) {
+		fputs(" -> ", stdout);
+		rl_show_name(target);
+	}
+	printf("\n  Size: %" PRIu64 "  Blocks: %" PRIu64 "  Inode: %u  Links: %u\n", inode->size,
+		inode->blocks, inode->number, inode->links);
+	printf("Access: (%04o/%s)  Uid: %u  Gid: %u", inode->mode & 07777, mode, inode->uid, inode->gid);
+	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
+		printf("  Device: %u,%u", inode->major, inode->minor);
+	putchar('\n');
+	print_moment("Access", inode->atime, inode->atime_nsec);
+	print_moment("Modify", inode->mtime, inode->mtime_nsec);
+	print_moment("Change", inode->ctime, inode->ctime_nsec);
+	return rl_image_xattrs(image, inode, word, print_xattr, NULL, &cmd->err);
+}
+
+static int stat_word(struct rl_cmd *cmd, const char *word, bool follow, bool json)
+{
+	struct rl_image_path ip;
+	struct rl_image_inode inode;
+	struct rl_buf buf = RL_BUF_NONE;
+	char *target = NULL;
+	int result;
+
+	if (rl_image_path_open(cmd, word, &ip))
+		return -1;
+	result = rl_image_find(ip.image, ip.path, follow, &inode, &cmd->err);
+	if (!result && S_ISLNK(inode.mode)) {
+		result = rl_image_target(ip.image, &inode, word, &buf, &cmd->err);
+		target = rl_buf_string(&buf);
+	}
+	if (!result && json)
+		rl_show_json(ip.path, &inode, target);
+	else if (!result)
+		result = print_stat(cmd, ip.image, word, &inode, target);
+	free(target);
+	rl_image_path_close(&ip);
+	return result;
+}
+
+static int run_stat(struct rl_cmd *cmd)
+{
+	struct rl_show_words words = {.items = NULL};
+	bool follow = false, json = false;
+	int id, result = 0, status = RL_EXIT_DONE;
+
+	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
+		follow = follow || id == 'L';
+		json = json || id == OPT_JSON;
+		if (id == RL_CMD_ARG)
+			rl_show_add(&words, cmd->value);
+		else if (id == RL_CMD_USAGE)
+			result = -1;
+	}
+	if (!result && !words.count)
+		result = rl_cmd_usage(cmd, "which file?");
+	for (size_t i = 0; i < words.count && !result; i++)
+		if (stat_word(cmd, words.items[i], follow, json))
+			status = rl_cmd_failed(cmd);
+	free(words.items);
+	if (result)
+		return rl_cmd_failed(cmd);
+	result = rl_cmd_flush(cmd);
+	return result ? result : status;
+}
+
+const struct rl_verb rl_verb_stat = {"stat", run_stat, "Looking:", "IMAGE:PATH...",
+	"print all that an image knows of a file", "  rootlet stat root.ext4:/bin/busybox\n", stat_options};

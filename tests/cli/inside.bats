@@ -1,0 +1,158 @@
+#!/usr/bin/env bats
+# Looking into images: find, du, df, tree, stat, tar, manifest. What the host says of the same files is right.
+load helper
+
+make_tree() {
+    mkdir -p t/dir/deep t/empty t/.hidden
+    echo hello >t/file
+    ln t/file t/dir/hard
+    ln -s ../file t/dir/soft
+    mkfifo t/fifo
+    truncate -s 3M t/sparse
+    head -c 5000 /dev/urandom | dd of=t/sparse bs=4096 seek=300 conv=notrunc status=none
+    truncate -s 1M t/hole
+    head -c 100000 /dev/urandom >t/large
+    : >t/none
+    echo e >"t/é"
+    echo b >"t/$(printf 'a\351b')"
+    echo n >"t/new"$'\n'"line"
+    setfattr -n user.note -v some t/file
+    setfacl -m u:12:r-x t/large
+    setfacl -d -m g:7:rwx t/dir
+    chmod 4755 t/file
+    chmod 1777 t/empty
+    touch -d '2001-02-03 04:05:06.123456789' t/large
+    find t -depth -newermt 2015-01-01 -exec touch -h -d @1500000000 {} +
+    touch -d '2001-02-03 04:05:06.123456789' t/large
+    printf '/c c 600 1 2 5 1\n/b b 660 0 6 8 70000\n' >table
+    rootlet pack -o a.ext4 --chown '/dir=5:6' t devtable:table
+}
+
+@test "find finds what find does" {
+    make_tree
+    rootlet pack -o t.ext4 t
+    while read -r tests; do
+        (cd t && eval "find . ! -path . $tests -print0") | sed -z 's/^\.//' | LC_ALL=C sort -z >want
+        eval "rootlet find -0 t.ext4 ! -path / $tests" | LC_ALL=C grep -azv '^/lost+found' | LC_ALL=C sort -z >got
+        cmp want got || { echo "$tests"; tr '\0' '\n' <want; echo --; tr '\0' '\n' <got; return 1; }
+    done <<'END'
+-type f
+-type d
+-type l
+-type p
+! -type d
+-name '*a*'
+-name '.*'
+-size +1
+-size -2
+-size +90k
+-size 3145728c
+-perm 4755
+-perm -4000
+-perm /1000
+-links 2
+-links +1 -type f
+-empty
+-newer t
+END
+    rootlet find t.ext4:/dir | diff - <(printf '/dir\n/dir/deep\n/dir/hard\n/dir/soft\n')
+    rootlet find --max-depth 1 t.ext4:/dir -type d | diff - <(printf '/dir\n/dir/deep\n')
+    [ "$(rootlet find t.ext4 -name 'new*')" = '/new\nline' ]
+    rootlet find --json t.ext4 -name file | python3 -c 'import json, sys; assert json.load(sys.stdin)["links"] == 2'
+    rootlet find a.ext4 -user 5 -group 6 | diff - <(echo /dir)
+    run -2 --separate-stderr rootlet find t.ext4 -size x
+    failed 2 "-size cannot take 'x'"
+    run -2 --separate-stderr rootlet find t.ext4 -user root
+    failed 2 "the image has no names"
+    run -2 --separate-stderr rootlet find t.ext4 -name
+    failed 2 "-name needs a value"
+    run -1 --separate-stderr rootlet find t.ext4:/nothing
+    failed 1 "/nothing"
+}
+
+@test "du and df" {
+    make_tree
+    [ "$(rootlet du -s --apparent-size -b a.ext4:/large)" = "100000	/large" ]
+    # Of what the hard link has one half counts.
+    [ "$(rootlet du -s a.ext4:/dir | cut -f1)" = 12 ]
+    rootlet du -a -d 1 a.ext4 | grep -qx '100	/large'
+    rootlet du a.ext4 | tail -n 1 | grep -q '	/$'
+    debugfs -R stats a.ext4 2>/dev/null >stats
+    free=$(sed -n 's/^Free blocks: *//p' stats) all=$(sed -n 's/^Block count: *//p' stats)
+    rootlet df --json a.ext4 | python3 -c "import json, sys
+d = json.load(sys.stdin)
+assert d['size'] == $all * 4096 and d['used'] == ($all - $free) * 4096 and d['available'] == $free * 4096, d"
+    rootlet df -h a.ext4 a.ext4 | wc -l | grep -qx 3
+    rootlet df -i a.ext4 | grep -q a.ext4
+}
+
+@test "tree and stat" {
+    make_tree
+    rootlet tree -L 1 a.ext4:/dir | diff - <(printf '/dir\n├── deep\n├── hard\n└── soft -> ../file\n\n1 directories, 2 files\n')
+    rootlet tree -d a.ext4:/ | grep -q '^│   └── deep$'
+    refute grep -q hidden <<<"$(rootlet tree a.ext4)"
+    rootlet tree -a a.ext4 | grep -q hidden
+    run -0 --separate-stderr rootlet stat a.ext4:/large
+    [[ $output == *"Size: 100000 "*"Access: (0654/-rw-r-xr--)"*"Modify: 2001-02-03 04:05:06.123456789 UTC"*"Attr: system.posix_acl_access="* ]]
+    rootlet stat a.ext4:/b | grep -q 'Device: 8,70000'
+    rootlet stat a.ext4:/dir/soft | grep -q 'soft -> ../file'
+    rootlet stat -L a.ext4:/dir/soft | grep -q 'Size: 6 '
+}
+
+@test "tar: everything, so that the image comes back to the byte; GNU tar reads it" {
+    make_tree
+    rootlet tar -o a.tar a.ext4
+    rootlet tar a.ext4 | cmp - a.tar
+    rootlet tar a.ext4 | rootlet pack -o b.ext4 -
+    cmp a.ext4 b.ext4
+    rootlet diff --content a.ext4 b.ext4
+    # A tar of 3 MB of holes is small.
+    [ "$(stat -c %s a.tar)" -lt 200000 ]
+    mkdir x
+    tar -xpf a.tar -C x --xattrs --acls --exclude './[bc]' --no-same-owner --warning=no-unknown-keyword
+    rm -r x/lost+found
+    diff -r --no-dereference -x fifo t x
+    getfacl -np x/large | grep -qx 'user:12:r-x'
+    [ "$(stat -c %y x/large | cut -c1-29)" = "2001-02-03 04:05:06.123456789" ] || [ "$(stat -c %Y x/large)" = "$(stat -c %Y t/large)" ]
+    [ "$(stat -c %h x/file)" = 2 ]
+    getfattr --absolute-names -n user.note --only-values x/file | grep -qx some
+    rootlet tar a.ext4:/dir | tar -tf - | grep -qx ./deep/
+    run -1 --separate-stderr rootlet tar -o no.tar a.ext4:/nothing
+    failed 1 "there is no such path in it"
+    [ ! -e no.tar ]
+}
+
+@test "manifest: as mtree, which pack takes again, and as JSON" {
+    make_tree
+    rootlet manifest -o m a.ext4
+    grep -q "^./large .*mode=654 .*size=100000 .*sha256digest=$(sha256sum <t/large | cut -d' ' -f1)" m
+    grep -q '^./b .*type=block' m
+    # Nothing is other than it says.
+    rootlet pack -o b.ext4 a.ext4 mtree:m
+    sed 's/sha256digest=[0-9a-f]*$/sha256digest=00/; t' m | head -c 0
+    sed -i '/^\.\/large /s/sha256digest=../sha256digest=00/' m
+    run -1 --separate-stderr rootlet pack -o c.ext4 a.ext4 mtree:m
+    failed 1 "another SHA-256"
+    rootlet manifest --format json a.ext4 >j
+    python3 - <<END
+import hashlib, json
+rows = {r["path"]: r for r in map(json.loads, open("j"))}
+assert rows["/large"]["sha256"] == hashlib.sha256(open("t/large", "rb").read()).hexdigest()
+assert rows["/sparse"]["sha256"] == hashlib.sha256(open("t/sparse", "rb").read()).hexdigest()
+assert rows["/b"]["minor"] == 70000 and rows["/file"]["xattrs"] == {"user.note": b"some".hex()}
+assert rows["/dir"]["uid"] == 5 and rows["/file"]["links"] == 2 and rows["/dir/soft"]["target"] == "../file"
+END
+}
+
+@test "a broken directory is told, and the rest is shown" {
+    make_tree
+    # A second name for a directory; and a name without an inode.
+    rootlet pack -o b.ext4 t
+    inode=$(rootlet stat b.ext4:/dir | sed -n 's/.*Inode: \([0-9]*\).*/\1/p')
+    debugfs -w -R "ln <$inode> /dir/deep/again" b.ext4 2>/dev/null
+    for verb in "find" "du" "tree -a"; do
+        run -1 --separate-stderr timeout 20 "$ROOTLET" $verb b.ext4
+        [[ $stderr == *"/dir/deep/again"*"came before"* ]]
+        [[ $output == *large* ]] || [ "$verb" = du ]
+    done
+}
