@@ -74,7 +74,7 @@ load helper
         [ "$verb" != pack ] && [ "$verb" != ls ] || continue
         rootlet "$verb" --help | sed -n '/^options:/,/^$/p' | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' >options || true
         while read -r option; do
-            grep -qE -- "$option( |=|\$)" page || { echo "no $verb $option"; false; }
+            grep -qE -- "$option( |=|,|\$)" page || { echo "no $verb $option"; false; }
         done <options
     done
 }
