@@ -23,6 +23,10 @@ static const struct rl_option options[] = {
 	{'i', "inode", NULL, "inode numbers"},
 	{'h', "human-readable", NULL, "with -l: sizes as 1.2K, 34M"},
 	{'d', "directory", NULL, "directories themselves, not what is in them"},
+	{'S', NULL, NULL, "the largest first"},
+	{'t', NULL, NULL, "the newest first"},
+	{'r', "reverse", NULL, "the other way round"},
+	{'0', "print0", NULL, "a NUL behind each name, and nothing escaped"},
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
 	{0, NULL, NULL, NULL},
 };
@@ -32,6 +36,7 @@ static const struct rl_option options[] = {
 struct listing {
 	struct rl_cmd *cmd;
 	bool lengthy, recursive, all, inodes, human, self, json;
+	bool by_size, by_time, reverse, zero, colour;
 	bool failed;
 	bool printed; /* something, so a heading wants an empty line before it */
 	uint8_t *listed; /* of the image's directories, a bit each: what is listed twice may never end */
@@ -59,6 +64,26 @@ static void complain(struct listing *l)
 	l->failed = true;
 }
 
+/* As ls has them when nobody says otherwise. */
+static const char *colour_of(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "\033[1;34m";
+	case S_IFLNK:
+		return "\033[1;36m";
+	case S_IFCHR:
+	case S_IFBLK:
+		return "\033[1;33m";
+	case S_IFIFO:
+		return "\033[33m";
+	case S_IFSOCK:
+		return "\033[1;35m";
+	default:
+		return mode & 06000 ? "\033[37;41m" : mode & 0111 ? "\033[1;32m" : "";
+	}
+}
+
 static void print_row(const struct listing *l, const struct row *row)
 {
 	const struct rl_image_inode *inode = &row->inode;
@@ -80,7 +105,13 @@ static void print_row(const struct listing *l, const struct row *row)
 		rl_show_time(time, inode->mtime);
 		printf("%s ", time);
 	}
+	if (l->zero && !l->lengthy) {
+		fwrite(row->name, 1, strlen(row->name) + 1, stdout);
+		return;
+	}
+	fputs(l->colour && row->known ? colour_of(inode->mode) : "", stdout);
 	rl_show_name(row->name);
+	fputs(l->colour && row->known ? "\033[0m" : "", stdout);
 	if (l->lengthy && row->target) {
 		fputs(" -> ", stdout);
 		rl_show_name(row->target);
@@ -117,6 +148,42 @@ static int collect(const struct rl_image_entry *entry, void *context)
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
+/* What is alike stays in the order of the names. */
+static int by_size(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	return x->inode.size != y->inode.size ? (x->inode.size < y->inode.size ? 1 : -1) : by_name(a, b);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct rl_image_inode *x = &((const struct row *)a)->inode,
+				    *y = &((const struct row *)b)->inode;
+
+	if (x->mtime != y->mtime)
+		return x->mtime < y->mtime ? 1 : -1;
+	if (x->mtime_nsec != y->mtime_nsec)
+		return x->mtime_nsec < y->mtime_nsec ? 1 : -1;
+	return by_name(a, b);
+}
+
+static void sort_rows(const struct listing *l, struct rows *rows)
+{
+	if (!rows->count)
+		return;
+	qsort(rows->items, rows->count, sizeof(*rows->items),
+		l->by_time   ? by_time
+		: l->by_size ? by_size
+			     : by_name);
+	for (size_t i = 0; l->reverse && i < rows->count / 2; i++) {
+		struct row other = rows->items[i];
+
+		rows->items[i] = rows->items[rows->count - 1 - i];
+		rows->items[rows->count - 1 - i] = other;
+	}
 }
 
 static void fill_row(struct listing *l, struct rl_image *image, struct row *row, const char *subject)
@@ -186,9 +253,11 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 
 	if (rl_image_list(image, dir, subject, collect, &rows, &l->cmd->err))
 		complain(l);
-	if (rows.count)
-		qsort(rows.items, rows.count, sizeof(*rows.items), by_name);
-	if (heading && !l->json) {
+	for (size_t i = 0; i < rows.count; i++)
+		if (l->lengthy || l->json || l->recursive || l->by_size || l->by_time || l->colour)
+			fill_row(l, image, &rows.items[i], subject);
+	sort_rows(l, &rows);
+	if (heading && !l->json && !l->zero) {
 		printf("%s", l->printed ? "\n" : "");
 		rl_show_name(path);
 		puts(":");
@@ -197,8 +266,6 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 	for (size_t i = 0; i < rows.count; i++) {
 		struct row *row = &rows.items[i];
 
-		if (l->lengthy || l->json || l->recursive)
-			fill_row(l, image, row, subject);
 		if (l->json) {
 			char *full = join(path, row->name);
 
@@ -254,7 +321,7 @@ static void list_argument(struct listing *l, const char *word, bool heading)
 
 static int run(struct rl_cmd *cmd)
 {
-	struct listing l = {.cmd = cmd};
+	struct listing l = {.cmd = cmd, .colour = isatty(STDOUT_FILENO)};
 	const char **words = NULL;
 	size_t count = 0, room = 0;
 	int id;
@@ -267,6 +334,10 @@ static int run(struct rl_cmd *cmd)
 		l.human = l.human || id == 'h';
 		l.self = l.self || id == 'd';
 		l.json = l.json || id == OPT_JSON;
+		l.by_size = (l.by_size || id == 'S') && id != 't';
+		l.by_time = (l.by_time || id == 't') && id != 'S';
+		l.reverse = l.reverse || id == 'r';
+		l.zero = l.zero || id == '0';
 		if (id == RL_CMD_ARG) {
 			RL_GROW(words, count, room);
 			words[count++] = cmd->value;

@@ -156,3 +156,15 @@ END
         [[ $output == *large* ]] || [ "$verb" = du ]
     done
 }
+
+@test "ls sorts by size and time, and separates by NUL" {
+    make_tree
+    rootlet pack -o t.ext4 t
+    [ "$(rootlet ls -S t.ext4:/ | head -n 1)" = sparse ] || [ "$(rootlet ls -S t.ext4:/ | head -n 1)" = large ]
+    [ "$(rootlet ls -S t.ext4:/ | tac)" = "$(rootlet ls -Sr t.ext4:/)" ]
+    rootlet ls -tr t.ext4:/ | head -n 1 | grep -qx large
+    rootlet ls -0 t.ext4:/dir | tr '\0' ' ' | grep -q '^deep hard soft $'
+    # No colours where nobody sees them; there, where somebody does.
+    refute grep -q $'\033' <<<"$(rootlet ls -l t.ext4:/)"
+    script -qec "$ROOTLET ls t.ext4:/dir" /dev/null | grep -q $'\033\\[1;34mdeep'
+}
