@@ -48,6 +48,11 @@ void **rl_map_at(struct rl_map *map, uint64_t a, uint64_t b)
 	return &slot->value;
 }
 
+void *rl_map_get(const struct rl_map *map, uint64_t a, uint64_t b)
+{
+	return map->count ? find(map, a, b)->value : NULL;
+}
+
 void rl_map_free(struct rl_map *map)
 {
 	free(map->slots);

@@ -20,6 +20,8 @@ struct rl_map {
  * the next call.
  */
 void **rl_map_at(struct rl_map *map, uint64_t a, uint64_t b);
+/* The value of a key; NULL: there is none. */
+void *rl_map_get(const struct rl_map *map, uint64_t a, uint64_t b);
 void rl_map_free(struct rl_map *map);
 
 #endif

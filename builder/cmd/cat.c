@@ -20,6 +20,11 @@ static int print_file(struct rl_cmd *cmd, const char *word)
 	return result;
 }
 
+static const struct rl_option options[] = {
+	RL_OPTION_RAW,
+	{0, NULL, NULL, NULL},
+};
+
 static int run(struct rl_cmd *cmd)
 {
 	int id, status = RL_EXIT_DONE;
@@ -37,4 +42,4 @@ static int run(struct rl_cmd *cmd)
 }
 
 const struct rl_verb rl_verb_cat = {"cat", run, "Looking:", "IMAGE:PATH...", "print files in an image",
-	"Symlinks are followed inside the image.\n\n  rootlet cat out/demo/data.ext4:/foo.txt\n", NULL};
+	"Symlinks are followed inside the image.\n\n  rootlet cat out/demo/data.ext4:/foo.txt\n", options};

@@ -169,6 +169,10 @@ int rl_cmd_next(struct rl_cmd *cmd)
 				continue;
 			}
 		}
+		if (id == RL_OPTION_RAW_ID) {
+			cmd->raw = true;
+			continue;
+		}
 		if (id == RL_CMD_USAGE || !is_common)
 			return id;
 		if (common(cmd, id))

@@ -27,6 +27,14 @@ struct rl_option {
 	const char *help; /* one line */
 };
 
+/* For the verbs that look into images, in their tables: rl_cmd_next() sets cmd->raw. */
+#define RL_OPTION_RAW_ID 1000
+#define RL_OPTION_RAW                                                                                        \
+	{                                                                                                    \
+		RL_OPTION_RAW_ID, "no-replay", NULL,                                                         \
+			"images as they stand on the disk, without their journal"                            \
+	}
+
 struct rl_cmd;
 
 struct rl_verb {
@@ -47,6 +55,7 @@ struct rl_cmd {
 	const char *option; /* as it was written, for messages */
 	const char *value; /* the value of the option, or the argument */
 	int verbose; /* -q: -1, default 0, -v: 1, 2 */
+	bool raw; /* --no-replay was given */
 	struct rl_error err;
 };
 

@@ -18,6 +18,7 @@
 static const struct rl_option options[] = {
 	{'r', "recursive", NULL, "directories with all that is in them"},
 	{'p', "preserve", NULL, "modes, times, attributes, and owners as far as you may"},
+	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
 };
 
@@ -97,7 +98,7 @@ static int copy_word(struct copying *c, const char *word)
 	if (!strstr(word, ":/"))
 		return rl_fail(&c->cmd->err, word, "copy",
 			"it is not IMAGE:/PATH; putting files into images is not supported yet");
-	result = rl_tree_word_load(word, true, &tree, &node, &c->cmd->err);
+	result = rl_tree_word_load(c->cmd, word, true, &tree, &node);
 	if (!result && rl_is_dir(node->inode) && !c->recursive)
 		result = rl_fail(&c->cmd->err, word, "copy", "it is a directory: -r");
 	if (!result)

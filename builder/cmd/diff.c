@@ -24,6 +24,7 @@ static const struct rl_option options[] = {
 	{OPT_IGNORE, "ignore", "LIST", "what is not looked at: time, owner, mode, xattrs, links, content"},
 	{OPT_OWNER, "owner", "keep", "owners in a folder as they are; else all in it is root's"},
 	{OPT_JSON, "json", NULL, "as JSON, an object in each line"},
+	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
 };
 
@@ -179,7 +180,7 @@ static int run(struct rl_cmd *cmd)
 
 	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
 		result = rl_tree_word_load(
-			c.sides[i].word, c.keep_owner, &c.sides[i].tree, &c.sides[i].node, &cmd->err);
+			cmd, c.sides[i].word, c.keep_owner, &c.sides[i].tree, &c.sides[i].node);
 	if (!result)
 		result = rl_tree_diff(c.sides[0].node, c.sides[1].node, &c.options, visit, &c, &cmd->err);
 	if (result >= 0 && c.stat && cmd->verbose >= 0)

@@ -6,22 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void warn(struct rl_cmd *cmd, const struct rl_image_path *ip)
+void rl_image_warn(struct rl_cmd *cmd, const char *file, struct rl_image *image)
 {
-	pid_t writer = rl_image_writer(ip->image);
+	pid_t writer = rl_image_writer(image);
 	struct rl_image_info info;
 
 	if (writer) {
 		char *name = rl_process_name(writer);
 
-		rl_cmd_warn(cmd, "%s: in use by process %s: it may change while it is read", ip->file, name);
+		rl_cmd_warn(cmd, "%s: in use by process %s: it may change while it is read", file, name);
 		free(name);
 	}
-	rl_image_info(ip->image, &info);
+	rl_image_info(image, &info);
 	if (info.needs_recovery && !writer)
 		rl_cmd_warn(cmd,
-			"%s: was not cleanly unmounted: changes that are only in its journal are not shown",
-			ip->file);
+			info.replayed
+				? "%s: was not cleanly unmounted: shown as it is after a replay of its "
+				  "journal"
+				: "%s: was not cleanly unmounted: shown without what is only in its journal",
+			file);
 	free(info.features);
 }
 
@@ -32,11 +35,12 @@ int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_pat
 	*ip = (struct rl_image_path){.has_path = split != NULL};
 	ip->file = split ? rl_strndup(word, (size_t)(split - word)) : rl_strdup(word);
 	ip->path = rl_strdup(split ? split + 1 : "/");
-	if (rl_image_open(ip->file, &ip->image, &cmd->err)) {
+	if (cmd->raw ? rl_image_open_raw(ip->file, &ip->image, &cmd->err)
+		     : rl_image_open(ip->file, &ip->image, &cmd->err)) {
 		rl_image_path_close(ip);
 		return -1;
 	}
-	warn(cmd, ip);
+	rl_image_warn(cmd, ip->file, ip->image);
 	return 0;
 }
 

@@ -14,9 +14,11 @@ struct rl_image_path {
 
 /*
  * Splits at the first ":/" and opens the image. Warns where a running guest writes to it and where
- * its journal has to be replayed: what is shown is then not what the guest would see.
+ * it was not cleanly unmounted: then it is read as after a replay of its journal, unless cmd->raw.
  */
 int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_path *ip);
+/* The warnings alone. */
+void rl_image_warn(struct rl_cmd *cmd, const char *file, struct rl_image *image);
 void rl_image_path_close(struct rl_image_path *ip);
 
 #endif

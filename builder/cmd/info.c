@@ -13,6 +13,7 @@ enum { OPT_JSON = 256 };
 
 static const struct rl_option options[] = {
 	{OPT_JSON, "json", NULL, "as JSON"},
+	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
 };
 
@@ -39,6 +40,7 @@ static void print_when(const char *key, int64_t seconds)
 static const char *state(const struct rl_image_info *info)
 {
 	return info->has_errors       ? "with errors"
+	       : info->replayed       ? "not cleanly unmounted: shown as after a replay of its journal"
 	       : info->needs_recovery ? "not cleanly unmounted: its journal has to be replayed"
 	       : info->clean          ? "clean"
 				      : "not cleanly unmounted";

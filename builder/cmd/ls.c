@@ -28,6 +28,7 @@ static const struct rl_option options[] = {
 	{'r', "reverse", NULL, "the other way round"},
 	{'0', "print0", NULL, "a NUL behind each name, and nothing escaped"},
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
+	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
 };
 

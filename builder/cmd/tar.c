@@ -185,7 +185,7 @@ static int run(struct rl_cmd *cmd)
 	if (!result && is_tar && !l.output && isatty(STDOUT_FILENO))
 		result = rl_cmd_usage(cmd, "standard output is a terminal: -o FILE");
 	if (!result)
-		result = rl_tree_word_load(l.word, true, &tree, &node, &cmd->err);
+		result = rl_tree_word_load(cmd, l.word, true, &tree, &node);
 	if (!result && l.json)
 		result = print_tree(node, "/", &cmd->err);
 	else if (!result)
@@ -196,6 +196,7 @@ static int run(struct rl_cmd *cmd)
 
 static const struct rl_option tar_options[] = {
 	{'o', "output", "FILE", "the archive (standard output)"},
+	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
 };
 
@@ -209,6 +210,7 @@ const struct rl_verb rl_verb_tar = {"tar", run, "Looking:", "IMAGE[:PATH]",
 static const struct rl_option manifest_options[] = {
 	{'o', "output", "FILE", "where it goes (standard output)"},
 	{OPT_FORMAT, "format", "FORMAT", "mtree, or json: an object a line"},
+	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
 };
 

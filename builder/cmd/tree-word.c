@@ -1,24 +1,42 @@
 #include "cmd/tree-word.h"
 
+#include "cmd/image-path.h"
+
 #include "base/mem.h"
+#include "source/image.h"
 #include "source/place.h"
 #include "source/source.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* As the verbs that read images themselves do. */
+static void warn(struct rl_cmd *cmd, const char *file)
+{
+	struct rl_error unseen = RL_ERROR_NONE;
+	struct rl_image *image;
+
+	if (cmd->raw ? rl_image_open_raw(file, &image, &unseen) : rl_image_open(file, &image, &unseen))
+		rl_error_clear(&unseen);
+	else
+		rl_image_warn(cmd, file, image);
+	rl_image_close(image);
+}
+
 int rl_tree_word_load(
-	const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node, struct rl_error *err)
+	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node)
 {
 	const char *colon = rl_source_is_container(word) ? NULL : strstr(word, ":/");
 	char *source = colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
 	struct rl_source_options from = {
-		.max_time = INT64_MAX, .data_left = UINT64_MAX, .keep_owner = keep_owner};
+		.max_time = INT64_MAX, .data_left = UINT64_MAX, .raw = cmd->raw, .keep_owner = keep_owner};
 	int result;
 
 	*tree = rl_tree_new();
 	*node = (*tree)->root;
-	result = rl_source_put(*tree, (*tree)->root, source, &from, err);
+	result = rl_source_put(*tree, (*tree)->root, source, &from, &cmd->err);
+	if (!result && rl_source_is_image(source))
+		warn(cmd, source);
 	rl_tree_sort(*tree);
 	if (!result && colon) {
 		const struct rl_place_scope scope = {*tree, (*tree)->root, (*tree)->root, 0};
@@ -26,7 +44,7 @@ int rl_tree_word_load(
 
 		*node = *path ? rl_place_open(&scope, path) : *node;
 		if (!*node)
-			result = rl_fail(err, word, "open", "there is no such path in it");
+			result = rl_fail(&cmd->err, word, "open", "there is no such path in it");
 	}
 	free(source);
 	return result;

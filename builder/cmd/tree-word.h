@@ -10,7 +10,7 @@
  * Reads it into a new tree, which is sorted, and finds the node that is meant. The tree is to be freed in any
  * case. keep_owner: what is in a folder of the host belongs to whom it does, and not to root.
  */
-int rl_tree_word_load(const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node,
-	struct rl_error *err);
+int rl_tree_word_load(
+	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node);
 
 #endif

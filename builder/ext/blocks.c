@@ -34,6 +34,22 @@ static int broken(struct walk *w, const char *what)
 	return rl_fail(w->err, w->subject, "read", "%s (inode %u)", what, w->inode->number);
 }
 
+/* A run, or several where parts of it stand in the journal. */
+static int give(struct walk *w, uint64_t offset, uint64_t length, uint64_t place)
+{
+	while (length) {
+		uint64_t where, n = rl_image_stretch(w->image, place, length, &where);
+		int result = w->run(offset, n, where, w->context);
+
+		if (result)
+			return result;
+		offset += n;
+		place += n;
+		length -= n;
+	}
+	return 0;
+}
+
 static int flush(struct walk *w)
 {
 	uint64_t block_size = w->image->block_size, offset = w->logical * block_size;
@@ -44,7 +60,7 @@ static int flush(struct walk *w)
 	w->count = 0;
 	if (length > w->inode->size - offset)
 		length = w->inode->size - offset;
-	return w->run(offset, length, w->block * block_size, w->context);
+	return give(w, offset, length, w->block * block_size);
 }
 
 static bool valid_blocks(const struct walk *w, uint64_t block, uint64_t count)
@@ -80,7 +96,7 @@ static int read_map_block(struct walk *w, uint64_t block, uint8_t *bytes)
 	if (!w->budget)
 		return broken(w, "its map has more blocks than the file system");
 	w->budget--;
-	if (rl_pread_all(w->image->fd, bytes, w->image->block_size, block * w->image->block_size))
+	if (rl_image_pread(w->image, bytes, w->image->block_size, block * w->image->block_size))
 		return rl_fail(w->err, w->subject, "read", "the image ends before its blocks do (inode %u)",
 			w->inode->number);
 	return 0;
@@ -202,8 +218,7 @@ uint8_t *rl_image_raw_inode(
 	uint8_t *raw = rl_alloc(size);
 
 	*place = table * image->block_size + (uint64_t)((number - 1) % per_group) * size;
-	if (table >= image->first_block && table < image->blocks &&
-		!rl_pread_all(image->fd, raw, size, *place))
+	if (table >= image->first_block && table < image->blocks && !rl_image_pread(image, raw, size, *place))
 		return raw;
 	rl_fail(err, subject, "read", "its inode cannot be read (inode %u)", number);
 	free(raw);
@@ -233,10 +248,9 @@ static int walk_inline(struct walk *w)
 	if (size > head + length)
 		size = head + length;
 	if (!result && size)
-		result = w->run(0, size < head ? size : head, place + offsetof(struct ext2_inode, i_block),
-			w->context);
+		result = give(w, 0, size < head ? size : head, place + offsetof(struct ext2_inode, i_block));
 	if (!result && size > head)
-		result = w->run(head, size - head, place + offset, w->context);
+		result = give(w, head, size - head, place + offset);
 	return result;
 }
 

@@ -12,11 +12,11 @@
 #include <ext2fs/ext2_ext_attr.h>
 #include <ext2fs/ext3_extents.h>
 
-/* ---- io.c: an io_manager over a descriptor ---- */
+/* ---- io.c: an io_manager over a descriptor, or an image that is open ---- */
 
 /*
- * The name given to ext2fs is a descriptor's number, which stays the caller's; "-" is none: a plan
- * is made without any file, and an attempt to read or write fails. Nothing is cached.
+ * The name given to ext2fs is "-" for nothing: a plan is made without any file, and an attempt to read or
+ * write fails. Nothing is cached. (Another name is the address of a struct rl_image: rl_image_fs_open().)
  */
 extern io_manager rl_fd_io_manager;
 /* From now on the channel reads and writes fd. */

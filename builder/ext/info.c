@@ -60,7 +60,8 @@ void rl_image_info(const struct rl_image *image, struct rl_image_info *info)
 	info->free_inodes = s->s_free_inodes_count;
 	info->clean = s->s_state & EXT2_VALID_FS;
 	info->has_errors = s->s_state & EXT2_ERROR_FS;
-	info->needs_recovery = ext2fs_has_feature_journal_needs_recovery(s);
+	info->needs_recovery = image->replayed || ext2fs_has_feature_journal_needs_recovery(s);
+	info->replayed = image->replayed;
 	if (ext2fs_has_feature_journal(s) && s->s_jnl_backup_type == EXT3_JNL_BACKUP_BLOCKS)
 		info->journal_size = s->s_jnl_blocks[16] | (uint64_t)s->s_jnl_blocks[15] << 32;
 	info->made = s->s_mkfs_time | (int64_t)s->s_mkfs_time_hi << 32;

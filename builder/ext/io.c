@@ -1,27 +1,26 @@
 #include "ext/ext-internal.h"
+#include "ext/read-internal.h"
 
 #include "base/io.h"
-#include "base/text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct fd_data {
-	int fd;
+	const struct rl_image *image; /* to read; NULL: */
+	int fd; /* -1: nothing can be read or written */
 	uint64_t offset; /* always 0; ext2fs wants the option to exist */
 };
 
 static errcode_t fd_open(const char *name, int flags, io_channel *channel)
 {
-	uint64_t number = 0;
 	struct fd_data *data;
 	io_channel io;
 
 	(void)flags;
-	if (strcmp(name, "-") != 0 && !rl_parse_u64(name, 1 << 20, &number))
-		return EBADF;
 	io = calloc(1, sizeof(*io));
 	data = calloc(1, sizeof(*data));
 	if (!io || !data || !(io->name = strdup(name))) {
@@ -29,7 +28,9 @@ static errcode_t fd_open(const char *name, int flags, io_channel *channel)
 		free(data);
 		return EXT2_ET_NO_MEMORY;
 	}
-	data->fd = strcmp(name, "-") != 0 ? (int)number : -1;
+	data->fd = -1;
+	if (strcmp(name, "-") != 0)
+		data->image = (const struct rl_image *)(uintptr_t)strtoull(name, NULL, 16);
 	io->magic = EXT2_ET_MAGIC_IO_CHANNEL;
 	io->manager = rl_fd_io_manager;
 	io->block_size = 1024;
@@ -64,10 +65,12 @@ static size_t bytes_of(io_channel io, int count)
 static errcode_t fd_read_blk64(io_channel io, unsigned long long block, int count, void *bytes)
 {
 	struct fd_data *data = io->private_data;
+	uint64_t place = block * (uint64_t)io->block_size;
 
-	if (data->fd < 0)
+	if (!data->image && data->fd < 0)
 		return EBADF;
-	if (rl_pread_all(data->fd, bytes, bytes_of(io, count), block * (uint64_t)io->block_size))
+	if (data->image ? rl_image_pread(data->image, bytes, bytes_of(io, count), place)
+			: rl_pread_all(data->fd, bytes, bytes_of(io, count), place))
 		return errno == ENODATA ? EXT2_ET_SHORT_READ : errno;
 	return 0;
 }
@@ -119,6 +122,15 @@ void rl_fd_io_attach(io_channel channel, int fd)
 	struct fd_data *data = channel->private_data;
 
 	data->fd = fd;
+}
+
+errcode_t rl_image_fs_open(struct rl_image *image)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "%llx", (unsigned long long)(uintptr_t)image);
+	return ext2fs_open(
+		name, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
 }
 
 int rl_fail_ext(struct rl_error *err, const char *subject, const char *action, errcode_t code)

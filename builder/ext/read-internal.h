@@ -8,6 +8,21 @@
 #include <ext2fs/ext2fs.h>
 #include <ext2fs/ext3_extents.h>
 
+/* A block whose newest contents are in the journal. */
+struct rl_replayed {
+	uint64_t block;
+	uint64_t place; /* of its contents, bytes in the image file */
+	uint32_t order; /* in the log */
+	bool escaped; /* its first four bytes are the journal's magic, not the zeros that are there */
+};
+
+/* What the journal holds, sorted by block: all reading goes over it. */
+struct rl_replay {
+	struct rl_replayed *blocks;
+	size_t count, room;
+	bool escaped; /* one of them is */
+};
+
 struct rl_image {
 	char *path;
 	int fd;
@@ -15,11 +30,26 @@ struct rl_image {
 	uint32_t block_size;
 	uint64_t first_block, blocks;
 	uint64_t file_size;
+	struct rl_replay replay;
+	bool replayed;
 };
 
+/* io.c: sets image->fs, which reads by rl_image_pread(). */
+errcode_t rl_image_fs_open(struct rl_image *image);
+
+/* journal.c: fills replay. The image is as it stands on the disk until then. */
+int rl_journal_replay(struct rl_image *image, struct rl_error *err);
+
+/* Reads bytes of the file system at a place, from the journal where that is newer; errno as rl_pread_all(). */
+int rl_image_pread(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
+/* The same for a place of a run, which is one in the image file. */
+int rl_image_read_run(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
+/* Where the bytes at a place of the file system stand in the image file; how many of length are there together. */
+uint64_t rl_image_stretch(const struct rl_image *image, uint64_t place, uint64_t length, uint64_t *where);
+
 /*
- * An inode's bytes as they are on the disk (EXT2_INODE_SIZE of them; the caller frees them), and where they are
- * in the image file. NULL with an error.
+ * An inode's bytes as they are on the disk (EXT2_INODE_SIZE of them; the caller frees them), and where the
+ * file system has them, in bytes. NULL with an error.
  */
 uint8_t *rl_image_raw_inode(
 	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err);

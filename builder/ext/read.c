@@ -56,14 +56,49 @@ static const char *superblock_problem(const uint8_t *s, uint64_t file_size)
 	return NULL;
 }
 
-int rl_image_open(const char *path, struct rl_image **result, struct rl_error *err)
+/* The superblock and what follows from it: again after a replay, which may bring another one. */
+static int open_fs(struct rl_image *image, struct rl_error *err)
 {
-	struct rl_image *image = rl_calloc(1, sizeof(*image));
 	uint8_t super[1024];
 	const char *problem;
-	char number[16];
-	struct stat st;
 	errcode_t code;
+
+	if (rl_image_pread(image, super, sizeof(super), 1024))
+		return rl_fail(err, image->path, "open", "%s",
+			errno == ENODATA ? "not an ext2, ext3 or ext4 image" : strerror(errno));
+	problem = superblock_problem(super, image->file_size);
+	if (problem)
+		return rl_fail(err, image->path, "open", "%s", problem);
+	code = rl_image_fs_open(image);
+	if (code)
+		return rl_fail_ext(err, image->path, "open", code);
+	if (ext2fs_has_feature_journal_dev(image->fs->super))
+		return rl_fail(err, image->path, "open", "it is an external journal, not a file system");
+	if (image->block_size && image->block_size != image->fs->blocksize)
+		return rl_fail(
+			err, image->path, "open", "its journal has a superblock of another block size");
+	image->block_size = image->fs->blocksize;
+	image->first_block = image->fs->super->s_first_data_block;
+	image->blocks = ext2fs_blocks_count(image->fs->super);
+	return 0;
+}
+
+static int replay(struct rl_image *image, struct rl_error *err)
+{
+	if (rl_journal_replay(image, err))
+		return -1;
+	image->replayed = true;
+	if (!image->replay.count)
+		return 0;
+	ext2fs_free(image->fs);
+	image->fs = NULL;
+	return open_fs(image, err);
+}
+
+static int open_image(const char *path, bool raw, struct rl_image **result, struct rl_error *err)
+{
+	struct rl_image *image = rl_calloc(1, sizeof(*image));
+	struct stat st;
 	off_t size;
 
 	*result = NULL;
@@ -80,35 +115,25 @@ int rl_image_open(const char *path, struct rl_image **result, struct rl_error *e
 		goto failed;
 	}
 	image->file_size = (uint64_t)size;
-	if (rl_pread_all(image->fd, super, sizeof(super), 1024)) {
-		rl_fail(err, path, "open", "%s",
-			errno == ENODATA ? "not an ext2, ext3 or ext4 image" : strerror(errno));
+	if (open_fs(image, err))
 		goto failed;
-	}
-	problem = superblock_problem(super, image->file_size);
-	if (problem) {
-		rl_fail(err, path, "open", "%s", problem);
+	if (!raw && ext2fs_has_feature_journal_needs_recovery(image->fs->super) && replay(image, err))
 		goto failed;
-	}
-	snprintf(number, sizeof(number), "%d", image->fd);
-	code = ext2fs_open(
-		number, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
-	if (code) {
-		rl_fail_ext(err, path, "open", code);
-		goto failed;
-	}
-	if (ext2fs_has_feature_journal_dev(image->fs->super)) {
-		rl_fail(err, path, "open", "it is an external journal, not a file system");
-		goto failed;
-	}
-	image->block_size = image->fs->blocksize;
-	image->first_block = image->fs->super->s_first_data_block;
-	image->blocks = ext2fs_blocks_count(image->fs->super);
 	*result = image;
 	return 0;
 failed:
 	rl_image_close(image);
 	return -1;
+}
+
+int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err)
+{
+	return open_image(path, false, image, err);
+}
+
+int rl_image_open_raw(const char *path, struct rl_image **image, struct rl_error *err)
+{
+	return open_image(path, true, image, err);
 }
 
 void rl_image_close(struct rl_image *image)
@@ -118,6 +143,7 @@ void rl_image_close(struct rl_image *image)
 	if (image->fs)
 		ext2fs_free(image->fs);
 	rl_close(&image->fd);
+	free(image->replay.blocks);
 	free(image->path);
 	free(image);
 }
@@ -210,7 +236,7 @@ static int read_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 {
 	struct reading *r = context;
 
-	if (!rl_pread_all(r->image->fd, r->bytes + offset, (size_t)length, place))
+	if (!rl_image_read_run(r->image, r->bytes + offset, (size_t)length, place))
 		return 0;
 	r->short_image = true;
 	return -1;
@@ -347,7 +373,7 @@ static int list_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 	while (length) {
 		size_t size = length < DIR_CHUNK ? (size_t)length : DIR_CHUNK;
 
-		if (rl_pread_all(w->image->fd, w->chunk, size, place))
+		if (rl_image_read_run(w->image, w->chunk, size, place))
 			return rl_fail(
 				w->err, w->subject, "list", "the image cannot be read where its blocks are");
 		for (size_t at = 0; at + block_size <= size; at += block_size) {
@@ -532,7 +558,7 @@ static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 	while (length) {
 		size_t n = length < c->chunk_size ? (size_t)length : c->chunk_size;
 
-		if (rl_pread_all(c->image->fd, c->chunk, n, place))
+		if (rl_image_read_run(c->image, c->chunk, n, place))
 			return rl_fail_errno(c->err, c->subject, "read", errno);
 		if (rl_write_all(c->fd, c->chunk, n))
 			return rl_fail_errno(c->err, c->subject, "write", errno);

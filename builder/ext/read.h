@@ -38,6 +38,7 @@ struct rl_image_info {
 	uint64_t blocks, free_blocks, reserved_blocks;
 	uint32_t inodes, free_inodes;
 	bool clean, has_errors, needs_recovery; /* state: cleanly unmounted; errors seen; journal to replay */
+	bool replayed; /* what is read is what a replay would give */
 	uint64_t journal_size; /* bytes, 0: none */
 	int64_t made, mounted, written; /* times; 0: never */
 	uint32_t mounts;
@@ -45,12 +46,19 @@ struct rl_image_info {
 	char *features; /* names with spaces between; the caller frees it */
 };
 
-/* Opens an image. A file that is none is an error. */
+/*
+ * Opens an image. A file that is none is an error. Where it was not cleanly unmounted all that is read is what
+ * replaying its journal would give, computed in memory; a journal that cannot be replayed is an error.
+ */
 int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err);
+/* The same as it stands on the disk, whatever is in the journal. */
+int rl_image_open_raw(const char *path, struct rl_image **image, struct rl_error *err);
 void rl_image_close(struct rl_image *image);
 const char *rl_image_path(const struct rl_image *image);
 /* For reading at the places of runs; the image's own. */
 int rl_image_fd(const struct rl_image *image);
+/* Whether the bytes of a run's place are not what stands there: see rl_image_run. */
+bool rl_image_escaped(const struct rl_image *image, uint64_t place);
 /* Inodes are numbered from 1 to this. */
 uint32_t rl_image_inode_count(const struct rl_image *image);
 /* The pid of a process that has the image locked for writing, as a running guest has; 0: none. */
@@ -98,7 +106,8 @@ int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, 
 /*
  * A run of a file's bytes that lie together in the image. Called in order; runs that are left out
  * are holes, or were allocated and never written. offset and length are bytes of the file, place is
- * where they are in the image file.
+ * where they are in the image file, which may be in its journal. There the first four bytes of a block
+ * may be changed: rl_image_escaped().
  */
 typedef int rl_image_run(uint64_t offset, uint64_t length, uint64_t place, void *context);
 int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,

@@ -169,7 +169,7 @@ static int walk_block(struct walk *w, const uint8_t *raw)
 	if (block < w->image->first_block || block >= w->image->blocks)
 		return broken(w, "attributes in a block outside the file system");
 	bytes = rl_alloc(w->image->block_size);
-	if (rl_pread_all(w->image->fd, bytes, w->image->block_size, block * w->image->block_size))
+	if (rl_image_pread(w->image, bytes, w->image->block_size, block * w->image->block_size))
 		result = broken(w, "the image cannot be read where its attributes are");
 	else if (rl_get_le32(bytes) != EXT2_EXT_ATTR_MAGIC)
 		result = broken(w, "a block of attributes without its magic");

@@ -83,6 +83,10 @@ static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *co
 {
 	struct taking *t = context;
 
+	if (rl_image_escaped(t->scan->image, place))
+		return rl_fail(t->scan->err, t->subject, "read",
+			"a block of it is in the journal in another form: boot the image once more, or run "
+			"e2fsck -fy on it");
 	RL_GROW(t->pieces, t->count, t->room);
 	t->pieces[t->count++] = (struct rl_piece){offset, length, place};
 	return 0;
@@ -325,26 +329,17 @@ static int scan_all_deferred(struct scan *s, struct rl_node *at)
 	return result;
 }
 
-static int check_state(struct scan *s, const char *path)
+static int check_use(struct scan *s, const char *path)
 {
-	struct rl_image_info info;
 	pid_t writer = rl_image_writer(s->image);
 	char *name;
 
-	if (writer) {
-		name = rl_process_name(writer);
-		rl_fail(s->err, path, "read", "in use by process %s", name);
-		free(name);
-		return -1;
-	}
-	rl_image_info(s->image, &info);
-	free(info.features);
-	if (info.needs_recovery)
-		return rl_fail(s->err, path, "read",
-			"it was not cleanly unmounted, and changes are only in its journal: boot it once "
-			"more, or "
-			"run e2fsck -fy on it");
-	return 0;
+	if (!writer)
+		return 0;
+	name = rl_process_name(writer);
+	rl_fail(s->err, path, "read", "in use by process %s", name);
+	free(name);
+	return -1;
 }
 
 static int scan_root(struct scan *s, struct rl_node *at)
@@ -366,20 +361,20 @@ static int scan_root(struct scan *s, struct rl_node *at)
 	return result;
 }
 
-int rl_source_image(
-	struct rl_tree *tree, struct rl_node *at, const char *path, int64_t max_time, struct rl_error *err)
+int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path, int64_t max_time, bool raw,
+	struct rl_error *err)
 {
 	struct scan s = {.tree = tree, .max_time = max_time, .err = err};
 	int fd, result = -1;
 
-	if (rl_image_open(path, &s.image, err))
+	if (raw ? rl_image_open_raw(path, &s.image, err) : rl_image_open(path, &s.image, err))
 		return -1;
 	fd = fcntl(rl_image_fd(s.image), F_DUPFD_CLOEXEC, 3);
 	if (fd < 0) {
 		rl_fail_errno(err, path, "open", errno);
 	} else {
 		s.file = rl_holding_keep(tree, fd, path);
-		result = check_state(&s, path) || scan_root(&s, at) || scan_all(&s, at) ? -1 : 0;
+		result = check_use(&s, path) || scan_root(&s, at) || scan_all(&s, at) ? -1 : 0;
 		result = scan_all_deferred(&s, at) || result ? -1 : 0;
 		/* Contents are checked when they are copied; names and attributes have been read now. */
 		if (!result)

@@ -88,8 +88,9 @@ make_tree() {
     rootlet pack -o a.ext4 --size 20M t
     cp a.ext4 dirty.ext4
     debugfs -w -R 'feature needs_recovery' dirty.ext4 >/dev/null 2>&1
-    run --separate-stderr rootlet pack -o b.ext4 dirty.ext4
-    failed 1 'dirty.ext4: read: it was not cleanly unmounted'
+    rootlet pack -o b.ext4 dirty.ext4
+    rootlet diff a.ext4 b.ext4
+    rm b.ext4
     # A directory that is reached twice, a hard link to a directory.
     cp a.ext4 twice.ext4
     debugfs -w -R 'mkdir /d' twice.ext4 >/dev/null 2>&1
