@@ -19,9 +19,12 @@ static int64_t last_shown_ms;
 static bool wanted(void)
 {
 	if (when_shown == RL_PROGRESS_AUTO) {
+		static int shown = -1; /* not asked yet: it is for every file */
 		const char *term = getenv("TERM");
 
-		return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+		if (shown < 0)
+			shown = term && strcmp(term, "dumb") != 0 && isatty(STDERR_FILENO);
+		return shown;
 	}
 	return when_shown == RL_PROGRESS_ALWAYS;
 }

@@ -32,6 +32,8 @@ struct rl_image {
 	uint64_t file_size;
 	struct rl_replay replay;
 	bool replayed;
+	uint8_t *inode_block; /* the block of an inode table that was read last; NULL: none yet */
+	uint64_t inode_block_number;
 };
 
 /* io.c: sets image->fs, which reads by rl_image_pread(). */

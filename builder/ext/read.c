@@ -88,6 +88,8 @@ static int replay(struct rl_image *image, struct rl_error *err)
 	if (rl_journal_replay(image, err))
 		return -1;
 	image->replayed = true;
+	free(image->inode_block);
+	image->inode_block = NULL;
 	if (!image->replay.count)
 		return 0;
 	ext2fs_free(image->fs);
@@ -144,6 +146,7 @@ void rl_image_close(struct rl_image *image)
 		ext2fs_free(image->fs);
 	rl_close(&image->fd);
 	free(image->replay.blocks);
+	free(image->inode_block);
 	free(image->path);
 	free(image);
 }

@@ -18,12 +18,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK ((size_t)1 << 18)
+#define CHUNK      ((size_t)1 << 18)
+#define WRITE_SIZE (256 * 1024) /* of one write; the end is not filled up to it */
 
 /* clang-format off */
 #define WRITE_FUNCTIONS(X) \
 	X(archive, write_new) X(archive, write_free) X(archive, write_close) X(archive, write_open_fd) \
 	X(archive, write_set_format_pax) X(archive, write_add_filter_none) \
+	X(archive, write_set_bytes_per_block) \
 	X(archive, write_set_bytes_in_last_block) X(archive, write_header) X(archive, write_data) \
 	X(archive, error_string) X(archive, entry_new) X(archive, entry_clear) X(archive, entry_free) \
 	X(archive, entry_set_pathname) X(archive, entry_set_filetype) X(archive, entry_set_perm) \
@@ -90,6 +92,7 @@ int rl_tar_open(struct rl_tar **out, enum rl_tar_format format, int fd, const ch
 	tar->archive = tar->lib.write_new();
 	tar->entry = tar->lib.entry_new();
 	if (!tar->archive || !tar->entry || tar->lib.write_add_filter_none(tar->archive) || set_format(tar) ||
+		tar->lib.write_set_bytes_per_block(tar->archive, WRITE_SIZE) ||
 		tar->lib.write_set_bytes_in_last_block(tar->archive, 1) ||
 		tar->lib.write_open_fd(tar->archive, fd))
 		return fail(tar, err);
