@@ -28,7 +28,7 @@ struct rl_option {
 };
 
 /* For the verbs that look into images, in their tables: rl_cmd_next() sets cmd->raw. */
-#define RL_OPTION_RAW_ID 1000
+#define RL_OPTION_RAW_ID 2000
 #define RL_OPTION_RAW                                                                                        \
 	{                                                                                                    \
 		RL_OPTION_RAW_ID, "no-replay", NULL,                                                         \
