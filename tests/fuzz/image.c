@@ -198,7 +198,7 @@ static void convert(const char *path)
 	int result;
 
 	tree->entries_max = 5000;
-	result = rl_source_image(tree, tree->root, path, INT64_MAX, &err);
+	result = rl_source_image(tree, tree->root, path, INT64_MAX, false, &err);
 	if ((result != 0) != rl_failed(&err))
 		abort();
 	if (!result) {
