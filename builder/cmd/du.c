@@ -105,22 +105,11 @@ static void broken(struct rl_error *err, void *context)
 static void measure(struct usage *u, const char *word)
 {
 	const struct rl_walk walk = {.enter = enter, .leave = leave, .broken = broken, .context = u};
-	struct rl_image_path ip;
-	struct rl_image_inode inode;
+	struct rl_image *image;
 
-	if (rl_image_path_open(u->cmd, word, &ip)) {
-		rl_cmd_failed(u->cmd);
+	if (rl_image_path_walk(u->cmd, word, false, &walk, &image))
 		u->failed = true;
-		return;
-	}
-	if (rl_image_find(ip.image, ip.path, false, &inode, &u->cmd->err)) {
-		rl_cmd_failed(u->cmd);
-		u->failed = true;
-	} else {
-		rl_image_walk(ip.image, ip.path, &inode, &walk);
-	}
 	rl_map_free(&u->seen);
-	rl_image_path_close(&ip);
 }
 
 static int run_du(struct rl_cmd *cmd)

@@ -293,22 +293,9 @@ static void broken(struct rl_error *err, void *context)
 static void search(struct search *s, const char *word)
 {
 	const struct rl_walk walk = {.enter = enter, .broken = broken, .context = s};
-	struct rl_image_path ip;
-	struct rl_image_inode inode;
 
-	if (rl_image_path_open(s->cmd, word, &ip)) {
-		rl_cmd_failed(s->cmd);
+	if (rl_image_path_walk(s->cmd, word, true, &walk, &s->image))
 		s->failed = true;
-		return;
-	}
-	s->image = ip.image;
-	if (rl_image_find(ip.image, ip.path, true, &inode, &s->cmd->err)) {
-		rl_cmd_failed(s->cmd);
-		s->failed = true;
-	} else {
-		rl_image_walk(ip.image, ip.path, &inode, &walk);
-	}
-	rl_image_path_close(&ip);
 }
 
 static int run(struct rl_cmd *cmd)

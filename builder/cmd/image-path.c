@@ -51,3 +51,22 @@ void rl_image_path_close(struct rl_image_path *ip)
 	free(ip->path);
 	*ip = (struct rl_image_path){.image = NULL};
 }
+
+int rl_image_path_walk(struct rl_cmd *cmd, const char *word, bool follow, const struct rl_walk *walk,
+	struct rl_image **image)
+{
+	struct rl_image_path ip;
+	struct rl_image_inode inode;
+	int result = -1;
+
+	if (!rl_image_path_open(cmd, word, &ip)) {
+		*image = ip.image;
+		result = rl_image_find(ip.image, ip.path, follow, &inode, &cmd->err);
+		if (!result)
+			rl_image_walk(ip.image, ip.path, &inode, walk);
+		rl_image_path_close(&ip);
+	}
+	if (result)
+		rl_cmd_failed(cmd);
+	return result;
+}

@@ -3,7 +3,7 @@
 #define RL_CMD_IMAGE_PATH_H
 
 #include "cmd/cmd.h"
-#include "ext/read.h"
+#include "ext/walk.h"
 
 struct rl_image_path {
 	char *file; /* owned */
@@ -17,6 +17,12 @@ struct rl_image_path {
  * it was not cleanly unmounted: then it is read as after a replay of its journal, unless cmd->raw.
  */
 int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_path *ip);
+/*
+ * Opens what the word names and walks from there; follow: where a symlink at its end leads. *image is set before
+ * the walk, and no longer open after it. -1: it cannot be opened, which has been told.
+ */
+int rl_image_path_walk(struct rl_cmd *cmd, const char *word, bool follow, const struct rl_walk *walk,
+	struct rl_image **image);
 /* The warnings alone. */
 void rl_image_warn(struct rl_cmd *cmd, const char *file, struct rl_image *image);
 void rl_image_path_close(struct rl_image_path *ip);

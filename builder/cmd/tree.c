@@ -98,24 +98,11 @@ static void broken(struct rl_error *err, void *context)
 static void draw(struct drawing *d, const char *word)
 {
 	const struct rl_walk walk = {.wanted = wanted, .enter = enter, .broken = broken, .context = d};
-	struct rl_image_path ip;
-	struct rl_image_inode inode;
 
-	if (rl_image_path_open(d->cmd, word, &ip)) {
-		rl_cmd_failed(d->cmd);
+	if (rl_image_path_walk(d->cmd, word, true, &walk, &d->image))
 		d->failed = true;
-		return;
-	}
-	d->image = ip.image;
-	if (rl_image_find(ip.image, ip.path, true, &inode, &d->cmd->err)) {
-		rl_cmd_failed(d->cmd);
-		d->failed = true;
-	} else {
-		rl_image_walk(ip.image, ip.path, &inode, &walk);
-		if (!d->json)
-			printf("\n%" PRIu64 " directories, %" PRIu64 " files\n", d->directories, d->files);
-	}
-	rl_image_path_close(&ip);
+	else if (!d->json)
+		printf("\n%" PRIu64 " directories, %" PRIu64 " files\n", d->directories, d->files);
 }
 
 static int run_tree(struct rl_cmd *cmd)
