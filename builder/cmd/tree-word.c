@@ -28,8 +28,11 @@ int rl_tree_word_load(
 {
 	const char *colon = rl_source_is_container(word) ? NULL : strstr(word, ":/");
 	char *source = colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
-	struct rl_source_options from = {
-		.max_time = INT64_MAX, .data_left = UINT64_MAX, .raw = cmd->raw, .keep_owner = keep_owner};
+	struct rl_source_options from = {.max_time = INT64_MAX,
+		.data_left = UINT64_MAX,
+		.raw = cmd->raw,
+		.in_use = true,
+		.keep_owner = keep_owner};
 	int result;
 
 	*tree = rl_tree_new();

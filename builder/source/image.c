@@ -361,20 +361,22 @@ static int scan_root(struct scan *s, struct rl_node *at)
 	return result;
 }
 
-int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path, int64_t max_time, bool raw,
-	struct rl_error *err)
+int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,
+	const struct rl_source_options *options, struct rl_error *err)
 {
-	struct scan s = {.tree = tree, .max_time = max_time, .err = err};
+	struct scan s = {.tree = tree, .max_time = options->max_time, .err = err};
 	int fd, result = -1;
 
-	if (raw ? rl_image_open_raw(path, &s.image, err) : rl_image_open(path, &s.image, err))
+	if (options->raw ? rl_image_open_raw(path, &s.image, err) : rl_image_open(path, &s.image, err))
 		return -1;
 	fd = fcntl(rl_image_fd(s.image), F_DUPFD_CLOEXEC, 3);
 	if (fd < 0) {
 		rl_fail_errno(err, path, "open", errno);
 	} else {
 		s.file = rl_holding_keep(tree, fd, path);
-		result = check_use(&s, path) || scan_root(&s, at) || scan_all(&s, at) ? -1 : 0;
+		result = (!options->in_use && check_use(&s, path)) || scan_root(&s, at) || scan_all(&s, at)
+				 ? -1
+				 : 0;
 		result = scan_all_deferred(&s, at) || result ? -1 : 0;
 		/* Contents are checked when they are copied; names and attributes have been read now. */
 		if (!result)

@@ -4,22 +4,18 @@
  * and defragments. Inode flags (chattr) and access times are not kept.
  *
  * One that was not cleanly unmounted is read as it is after a replay of its journal, without changing it.
- * Refused: an image that a running guest has open, encrypted files, and whatever is damaged. File data is copied straight from the image when the new one is written.
+ * Refused: an image that a running guest has open (unless the options allow it), encrypted files, and whatever is damaged. File data is copied straight from the image when the new one is written.
  */
 #ifndef RL_SOURCE_IMAGE_H
 #define RL_SOURCE_IMAGE_H
 
-#include "base/error.h"
-#include "tree/tree.h"
+#include "source/source.h"
 
 /* Whether the file looks like an image; that it is a good one is seen when it is read. */
 bool rl_source_is_image(const char *path);
 
-/*
- * Puts what is in the image into the tree below `at`, over what is there. Times after max_time become that. raw:
- * without a replay of its journal.
- */
-int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path, int64_t max_time, bool raw,
-	struct rl_error *err);
+/* Puts what is in the image into the tree below `at`, over what is there. */
+int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,
+	const struct rl_source_options *options, struct rl_error *err);
 
 #endif

@@ -48,6 +48,18 @@ only() {
     [ "$(ls -A)" = "$(printf '%s\n' "$@" | sort)" ] || { ls -lA; return 1; }
 }
 
+# Locks a file for writing, as a running guest does, until `kill $holder`.
+hold() {
+    # struct flock of x86-64 and its like: type, whence, start, length, pid.
+    timeout 30 perl -e 'use Fcntl; open F, "+<", $ARGV[0] or die;
+        my $lock = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0);
+        fcntl(F, F_SETLK, $lock) or die "lock: $!";
+        open G, ">", "locked"; close G; sleep 30' "$1" 3>&- &
+    holder=$!
+    for _ in $(seq 100); do [ ! -e locked ] || return 0; sleep 0.05; done
+    false
+}
+
 # Boots a guest, its console going to the file "console" and errors to "err", and sets status. UML 6.1 crashes
 # now and then on a busy machine after the guest has powered off, and takes the exit status with it: once more then.
 boot() {

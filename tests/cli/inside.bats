@@ -168,3 +168,23 @@ END
     refute grep -q $'\033' <<<"$(rootlet ls -l t.ext4:/)"
     script -qec "$ROOTLET ls t.ext4:/dir" /dev/null | grep -q $'\033\\[1;34mdeep'
 }
+
+@test "an image that a guest has open is read, and a warning says so" {
+    make_tree
+    rootlet manifest a.ext4 >want
+    hold a.ext4
+    for verb in 'ls -R' find tree du df stat info tar manifest 'cp -r'; do
+        case $verb in
+            cp*) run --separate-stderr rootlet $verb a.ext4:/dir out ;;
+            *) run --separate-stderr rootlet $verb a.ext4 ;;
+        esac
+        [ "$status" = 0 ]
+        [[ $stderr == "rootlet: warning: a.ext4: in use by process "*"(perl): it may change while it is read" ]] ||
+            { echo "$verb: $stderr"; return 1; }
+    done
+    rootlet manifest a.ext4 2>/dev/null | cmp - want
+    # An image that is made from another does not change afterwards: that one has to stand still.
+    run --separate-stderr rootlet pack -o new.ext4 a.ext4
+    failed 1 'a.ext4: read: in use by process '
+    kill $holder
+}

@@ -193,12 +193,13 @@ static void convert(const char *path)
 {
 	struct rl_tree *tree = rl_tree_new();
 	struct rl_error err = RL_ERROR_NONE;
+	struct rl_source_options from = {.max_time = INT64_MAX};
 	struct rl_ext_options options;
 	struct rl_plan *plan;
 	int result;
 
 	tree->entries_max = 5000;
-	result = rl_source_image(tree, tree->root, path, INT64_MAX, false, &err);
+	result = rl_source_image(tree, tree->root, path, &from, &err);
 	if ((result != 0) != rl_failed(&err))
 		abort();
 	if (!result) {
