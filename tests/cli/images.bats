@@ -91,6 +91,9 @@ make_tree() {
     rootlet pack -o b.ext4 dirty.ext4
     rootlet diff a.ext4 b.ext4
     rm b.ext4
+    { printf 'OOOM\0\0\0\3'; head -c 20000 /dev/zero; } >disk.cow
+    run --separate-stderr rootlet ls disk.cow
+    failed 1 'disk.cow: open: a COW file of User Mode Linux is not supported'
     # A directory that is reached twice, a hard link to a directory.
     cp a.ext4 twice.ext4
     debugfs -w -R 'mkdir /d' twice.ext4 >/dev/null 2>&1
