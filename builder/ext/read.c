@@ -56,20 +56,27 @@ static const char *superblock_problem(const uint8_t *s, uint64_t file_size)
 	return NULL;
 }
 
+/* arch/um/drivers/cow_user.c. A guest may write that into its raw disk too, which stays one. */
+static bool is_cow(const struct rl_image *image)
+{
+	uint8_t magic[4];
+
+	return !rl_pread_all(image->fd, magic, sizeof(magic), 0) && !memcmp(magic, "OOOM", sizeof(magic));
+}
+
 /* The superblock and what follows from it: again after a replay, which may bring another one. */
 static int open_fs(struct rl_image *image, struct rl_error *err)
 {
-	uint8_t super[1024], magic[4];
+	uint8_t super[1024];
 	const char *problem;
 	errcode_t code;
 
-	/* "OOOM": arch/um/drivers/cow_user.c */
-	if (!rl_pread_all(image->fd, magic, sizeof(magic), 0) && !memcmp(magic, "OOOM", sizeof(magic)))
-		return rl_fail(err, image->path, "open", "a COW file of User Mode Linux is not supported");
 	if (rl_image_pread(image, super, sizeof(super), 1024))
 		return rl_fail(err, image->path, "open", "%s",
 			errno == ENODATA ? "not an ext2, ext3 or ext4 image" : strerror(errno));
 	problem = superblock_problem(super, image->file_size);
+	if (problem && is_cow(image))
+		problem = "a COW file of User Mode Linux, which is not supported";
 	if (problem)
 		return rl_fail(err, image->path, "open", "%s", problem);
 	code = rl_image_fs_open(image);

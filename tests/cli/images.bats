@@ -93,7 +93,10 @@ make_tree() {
     rm b.ext4
     { printf 'OOOM\0\0\0\3'; head -c 20000 /dev/zero; } >disk.cow
     run --separate-stderr rootlet ls disk.cow
-    failed 1 'disk.cow: open: a COW file of User Mode Linux is not supported'
+    failed 1 'disk.cow: open: a COW file of User Mode Linux, which is not supported'
+    cp a.ext4 raw.ext4
+    printf 'OOOM\0\0\0\3' | dd of=raw.ext4 conv=notrunc status=none
+    rootlet diff a.ext4 raw.ext4
     # A directory that is reached twice, a hard link to a directory.
     cp a.ext4 twice.ext4
     debugfs -w -R 'mkdir /d' twice.ext4 >/dev/null 2>&1
