@@ -289,10 +289,11 @@ int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, co
 
 	if (inode->flags & EXT4_ENCRYPT_FL)
 		return broken(&w, "it is encrypted");
+	/* Logical blocks are numbers of 32 bits. */
+	if (inode->size > (uint64_t)image->block_size << 32)
+		return broken(&w, "an impossible size");
 	if (inode->flags & EXT4_INLINE_DATA_FL)
 		return walk_inline(&w);
-	if (inode->size > (uint64_t)INT64_MAX - image->block_size)
-		return broken(&w, "an impossible size");
 	w.end = (inode->size + image->block_size - 1) / image->block_size;
 	if (inode->flags & EXT4_EXTENTS_FL) {
 		uint8_t root[60];

@@ -15,10 +15,12 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK      ((size_t)1 << 18)
+#define HOLE_SIZE  ((size_t)1 << 28)
 #define WRITE_SIZE (256 * 1024) /* of one write; the end is not filled up to it */
 
 /* clang-format off */
@@ -50,6 +52,7 @@ struct rl_tar {
 	enum rl_tar_format format;
 	int64_t time;
 	char *chunk;
+	void *hole; /* HOLE_SIZE zeros; NULL: not made yet */
 	uint64_t done; /* bytes of contents */
 	char **paths; /* that were asked for, without what is below them */
 	size_t count, room;
@@ -326,11 +329,34 @@ static void describe_inode(struct rl_tar *tar, const char *path, const struct rl
 	}
 }
 
-/* libarchive leaves holes out itself, but wants to be told of all bytes. */
+/* How far the hole at an offset of a file goes; 0: there is none. *range: of its map, which is gone through once. */
+static uint64_t hole_at(const struct rl_inode *inode, uint64_t at, size_t *range)
+{
+	const struct rl_data_map *map = inode->map;
+
+	if (!map)
+		return 0;
+	while (*range < map->count && map->ranges[*range].offset + map->ranges[*range].length <= at)
+		++*range;
+	if (*range == map->count)
+		return inode->size - at;
+	return map->ranges[*range].offset > at ? map->ranges[*range].offset - at : 0;
+}
+
+/* Address space that reads as zeros, for holes: libarchive wants to be told of their bytes, and does not look. */
+static const char *hole_bytes(struct rl_tar *tar)
+{
+	if (!tar->hole)
+		tar->hole =
+			mmap(NULL, HOLE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return tar->hole != MAP_FAILED ? tar->hole : NULL;
+}
+
 static int put_content(
 	struct rl_tar *tar, const char *path, const struct rl_inode *inode, struct rl_error *err)
 {
 	struct rl_bytes bytes;
+	size_t range = 0;
 	int result = 0;
 
 	if (rl_content_open(inode, &bytes, err))
@@ -338,9 +364,13 @@ static int put_content(
 	if (!tar->chunk)
 		tar->chunk = rl_alloc(CHUNK);
 	for (uint64_t at = 0; at < inode->size && !result;) {
+		uint64_t hole = tar->format == RL_TAR_PAX ? hole_at(inode, at, &range) : 0;
 		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
 
-		if (rl_content_read(inode, &bytes, tar->chunk, n, at))
+		if (hole && hole_bytes(tar)) {
+			n = hole < HOLE_SIZE ? (size_t)hole : HOLE_SIZE;
+			result = put(tar, hole_bytes(tar), n, err);
+		} else if (rl_content_read(inode, &bytes, tar->chunk, n, at))
 			result = rl_fail_errno(err, path, "read", errno);
 		else
 			result = put(tar, tar->chunk, n, err);
@@ -432,6 +462,8 @@ int rl_tar_close(struct rl_tar *tar, struct rl_error *err)
 	rl_map_free(&tar->files);
 	rl_progress_clear();
 	free(tar->chunk);
+	if (tar->hole && tar->hole != MAP_FAILED)
+		munmap(tar->hole, HOLE_SIZE);
 	free(tar->names);
 	free(tar->paths);
 	free(tar->name);

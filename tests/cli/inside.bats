@@ -188,3 +188,32 @@ END
     failed 1 'a.ext4: read: in use by process '
     kill $holder
 }
+
+@test "holes cost nothing in a tar, and a size that no file can have is told" {
+    mkdir t
+    truncate -s 1T t/sparse
+    printf middle | dd of=t/sparse bs=1 seek=500000000000 conv=notrunc status=none
+    truncate -s 3M t/hole
+    echo word >t/file
+    rootlet pack -o a.ext4 t
+    # Byte by byte these are hours.
+    timeout 60 "$ROOTLET" tar -q -o a.tar a.ext4
+    [ "$(stat -c %s a.tar)" -lt 40000 ]
+    mkdir out
+    tar xf a.tar -C out
+    [ "$(stat -c %s out/sparse)" = 1099511627776 ]
+    [ "$(stat -c %s out/hole)" = 3145728 ]
+    [ "$(dd if=out/sparse bs=1 skip=500000000000 count=6 status=none)" = middle ]
+    debugfs -w -R 'sif /hole size 0x1000000000005' a.ext4 >/dev/null 2>&1
+    for verb in manifest tar 'cat'; do
+        case $verb in
+            cat) run --separate-stderr timeout 60 "$ROOTLET" cat a.ext4:/hole ;;
+            # The terabyte is not for a checksum.
+            *) rm -rf t/sparse
+               rootlet pack -q -o b.ext4 t
+               debugfs -w -R 'sif /hole size 0x1000000000005' b.ext4 >/dev/null 2>&1
+               run --separate-stderr timeout 60 "$ROOTLET" $verb b.ext4 ;;
+        esac
+        failed 1 '/hole: read: an impossible size'
+    done
+}
