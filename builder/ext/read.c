@@ -17,6 +17,7 @@
 
 #define SYMLINKS_MAX 40
 #define COPY_CHUNK   ((size_t)1024 * 1024)
+#define INSIDE_CHUNK ((size_t)1 << 30)
 #define DIR_CHUNK    ((size_t)64 * 1024) /* of a directory: a multiple of any block size */
 
 /* ---- opening ---- */
@@ -562,12 +563,34 @@ static int put_zeros(struct copying *c, uint64_t offset)
 	return 0;
 }
 
+/* As much as the kernel copies by itself, from file to file; what it does not take is read and written. */
+static uint64_t copy_inside(struct copying *c, uint64_t length, uint64_t place)
+{
+	loff_t from = (loff_t)place;
+	uint64_t left = length;
+	ssize_t n = 1;
+
+	if (!c->seekable || rl_image_escaped(c->image, place))
+		return 0;
+	while (left && n > 0) {
+		n = copy_file_range(c->image->fd, &from, c->fd, NULL,
+			left < INSIDE_CHUNK ? (size_t)left : INSIDE_CHUNK, 0);
+		left -= n > 0 ? (uint64_t)n : 0;
+	}
+	return length - left;
+}
+
 static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *context)
 {
 	struct copying *c = context;
+	uint64_t copied;
 
 	if (put_zeros(c, offset))
 		return -1;
+	copied = length >= COPY_CHUNK ? copy_inside(c, length, place) : 0;
+	length -= copied;
+	place += copied;
+	c->done += copied;
 	while (length) {
 		size_t n = length < c->chunk_size ? (size_t)length : c->chunk_size;
 
