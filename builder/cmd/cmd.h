@@ -56,6 +56,7 @@ struct rl_cmd {
 	const char *value; /* the value of the option, or the argument */
 	int verbose; /* -q: -1, default 0, -v: 1, 2 */
 	bool raw; /* --no-replay was given */
+	bool trouble; /* an error was printed that did not end the verb: the status is RL_EXIT_FAILED */
 	struct rl_error err;
 };
 

@@ -30,7 +30,7 @@ static const struct rl_option du_options[] = {
 
 struct usage {
 	struct rl_cmd *cmd;
-	bool all, human, bytes, apparent, json, failed;
+	bool all, human, bytes, apparent, json;
 	uint64_t depth;
 	struct rl_map seen; /* inodes with several names: counted once */
 	uint64_t *sums; /* of the directories that are open, and what is in them */
@@ -94,22 +94,15 @@ static int leave(const struct rl_walk_entry *entry, void *context)
 	return 0;
 }
 
-static void broken(struct rl_error *err, void *context)
+static int measure(const char *word, void *context)
 {
 	struct usage *u = context;
-
-	rl_show_trouble(u->cmd, err);
-	u->failed = true;
-}
-
-static void measure(struct usage *u, const char *word)
-{
-	const struct rl_walk walk = {.enter = enter, .leave = leave, .broken = broken, .context = u};
+	const struct rl_walk walk = {.enter = enter, .leave = leave, .context = u};
 	struct rl_image *image;
+	int result = rl_image_path_walk(u->cmd, word, false, &walk, &image);
 
-	if (rl_image_path_walk(u->cmd, word, false, &walk, &image))
-		u->failed = true;
 	rl_map_free(&u->seen);
+	return result;
 }
 
 static int run_du(struct rl_cmd *cmd)
@@ -133,16 +126,9 @@ static int run_du(struct rl_cmd *cmd)
 		u.apparent = u.apparent || id == OPT_APPARENT || id == 'b';
 		u.json = u.json || id == OPT_JSON;
 	}
-	if (!result && !images.count)
-		result = rl_cmd_usage(cmd, "which image?");
-	for (size_t i = 0; i < images.count && !result; i++)
-		measure(&u, images.items[i]);
-	free(images.items);
+	result = rl_show_each(cmd, result, &images, "which image?", measure, &u);
 	free(u.sums);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : u.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	return result;
 }
 
 const struct rl_verb rl_verb_du = {"du", run_du, "Looking:", "IMAGE[:PATH]...",
@@ -162,7 +148,9 @@ static const struct rl_option df_options[] = {
 };
 
 struct line {
+	struct rl_cmd *cmd;
 	bool human, inodes, json;
+	bool headed; /* the heading is printed */
 };
 
 static void print_sizes(
@@ -181,23 +169,25 @@ static void print_sizes(
 	rl_show_line(file);
 }
 
-static int show(struct rl_cmd *cmd, const struct line *l, const char *word, bool heading)
+static int show(const char *word, void *context)
 {
+	struct line *l = context;
 	struct rl_image_path ip;
 	struct rl_image_info info;
 	uint64_t size, available;
 
-	if (rl_image_path_open(cmd, word, &ip))
+	if (rl_image_path_open(l->cmd, word, &ip))
 		return -1;
 	rl_image_info(ip.image, &info);
 	size = info.block_size;
 	available = info.free_blocks > info.reserved_blocks ? info.free_blocks - info.reserved_blocks : 0;
-	if (heading && !l->json)
+	if (!l->headed && !l->json)
 		printf(l->human && !l->inodes ? "%9s %9s %9s %5s image\n" : "%11s %11s %11s %5s image\n",
 			l->inodes  ? "inodes"
 			: l->human ? "size"
 				   : "KiB",
 			"used", l->inodes ? "free" : "available", "");
+	l->headed = true;
 	if (l->json)
 		rl_json_print_line(json_pack("{s:o,s:I,s:I,s:I,s:I,s:I}", "image", rl_json_text(ip.file),
 			"size", (json_int_t)(info.blocks * size), "used",
@@ -217,8 +207,8 @@ static int show(struct rl_cmd *cmd, const struct line *l, const char *word, bool
 static int run_df(struct rl_cmd *cmd)
 {
 	struct rl_show_words images = {.items = NULL};
-	struct line l = {.human = false};
-	int id, result = 0, status = RL_EXIT_DONE;
+	struct line l = {.cmd = cmd};
+	int id, result = 0;
 
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
 		l.human = l.human || id == 'h';
@@ -229,16 +219,7 @@ static int run_df(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
-	if (!result && !images.count)
-		result = rl_cmd_usage(cmd, "which image?");
-	for (size_t i = 0; i < images.count && !result; i++)
-		if (show(cmd, &l, images.items[i], !i))
-			status = rl_cmd_failed(cmd);
-	free(images.items);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : status;
+	return rl_show_each(cmd, result, &images, "which image?", show, &l);
 }
 
 const struct rl_verb rl_verb_df = {"df", run_df, "Looking:", "IMAGE...", "say how full images are",

@@ -64,7 +64,7 @@ struct search {
 	struct test *tests;
 	size_t count, room;
 	uint64_t max_depth;
-	bool zero, json, failed;
+	bool zero, json;
 };
 
 /* ---- the tests ---- */
@@ -282,20 +282,12 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 	return entry->depth >= s->max_depth;
 }
 
-static void broken(struct rl_error *err, void *context)
+static int search(const char *word, void *context)
 {
 	struct search *s = context;
+	const struct rl_walk walk = {.enter = enter, .context = s};
 
-	rl_show_trouble(s->cmd, err);
-	s->failed = true;
-}
-
-static void search(struct search *s, const char *word)
-{
-	const struct rl_walk walk = {.enter = enter, .broken = broken, .context = s};
-
-	if (rl_image_path_walk(s->cmd, word, true, &walk, &s->image))
-		s->failed = true;
+	return rl_image_path_walk(s->cmd, word, true, &walk, &s->image);
 }
 
 static int run(struct rl_cmd *cmd)
@@ -316,16 +308,9 @@ static int run(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
-	if (!result && !images.count)
-		result = rl_cmd_usage(cmd, "which image?");
-	for (size_t i = 0; i < images.count && !result; i++)
-		search(&s, images.items[i]);
-	free(images.items);
+	result = rl_show_each(cmd, result, &images, "which image?", search, &s);
 	free(s.tests);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : s.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	return result;
 }
 
 const struct rl_verb rl_verb_find = {"find", run, "Looking:", "IMAGE[:PATH]... [TEST]...",

@@ -1,13 +1,16 @@
 #include "cmd/image-path.h"
 
+#include "cmd/show.h"
+
 #include "base/lock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void rl_image_warn(struct rl_cmd *cmd, const char *file, struct rl_image *image)
+void rl_image_warn(struct rl_cmd *cmd, struct rl_image *image)
 {
+	const char *file = rl_image_path(image);
 	pid_t writer = rl_image_writer(image);
 	struct rl_image_info info;
 
@@ -40,7 +43,7 @@ int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_pat
 		rl_image_path_close(ip);
 		return -1;
 	}
-	rl_image_warn(cmd, ip->file, ip->image);
+	rl_image_warn(cmd, ip->image);
 	return 0;
 }
 
@@ -52,21 +55,27 @@ void rl_image_path_close(struct rl_image_path *ip)
 	*ip = (struct rl_image_path){.image = NULL};
 }
 
+static void tell(struct rl_error *err, void *context)
+{
+	rl_show_trouble(context, err);
+}
+
 int rl_image_path_walk(struct rl_cmd *cmd, const char *word, bool follow, const struct rl_walk *walk,
 	struct rl_image **image)
 {
+	struct rl_walk told = *walk;
 	struct rl_image_path ip;
 	struct rl_image_inode inode;
-	int result = -1;
+	int result;
 
-	if (!rl_image_path_open(cmd, word, &ip)) {
-		*image = ip.image;
-		result = rl_image_find(ip.image, ip.path, follow, &inode, &cmd->err);
-		if (!result)
-			rl_image_walk(ip.image, ip.path, &inode, walk);
-		rl_image_path_close(&ip);
-	}
-	if (result)
-		rl_cmd_failed(cmd);
+	if (rl_image_path_open(cmd, word, &ip))
+		return -1;
+	told.broken = tell;
+	told.broken_context = cmd;
+	*image = ip.image;
+	result = rl_image_find(ip.image, ip.path, follow, &inode, &cmd->err);
+	if (!result)
+		rl_image_walk(ip.image, ip.path, &inode, &told);
+	rl_image_path_close(&ip);
 	return result;
 }

@@ -19,12 +19,12 @@ struct rl_image_path {
 int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_path *ip);
 /*
  * Opens what the word names and walks from there; follow: where a symlink at its end leads. *image is set before
- * the walk, and no longer open after it. -1: it cannot be opened, which has been told.
+ * the walk, and no longer open after it. What cannot be read is told (walk->broken is not the caller's). -1: cmd->err.
  */
 int rl_image_path_walk(struct rl_cmd *cmd, const char *word, bool follow, const struct rl_walk *walk,
 	struct rl_image **image);
 /* The warnings alone. */
-void rl_image_warn(struct rl_cmd *cmd, const char *file, struct rl_image *image);
+void rl_image_warn(struct rl_cmd *cmd, struct rl_image *image);
 void rl_image_path_close(struct rl_image_path *ip);
 
 #endif

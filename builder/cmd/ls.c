@@ -38,7 +38,7 @@ struct listing {
 	struct rl_cmd *cmd;
 	bool lengthy, recursive, all, inodes, human, self, json;
 	bool by_size, by_time, reverse, zero, colour;
-	bool failed;
+	bool headings; /* above directories */
 	bool printed; /* something, so a heading wants an empty line before it */
 	uint8_t *listed; /* of the image's directories, a bit each: what is listed twice may never end */
 	size_t depth;
@@ -62,7 +62,7 @@ struct rows {
 static void complain(struct listing *l)
 {
 	rl_cmd_failed(l->cmd);
-	l->failed = true;
+	l->cmd->trouble = true;
 }
 
 /* As ls has them when nobody says otherwise. */
@@ -289,24 +289,23 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 	free(subject);
 }
 
-static void list_argument(struct listing *l, const char *word, bool heading)
+static int list_argument(const char *word, void *context)
 {
+	struct listing *l = context;
 	struct rl_image_path ip;
 	struct row row = {.name = NULL};
+	int result;
 
-	if (rl_image_path_open(l->cmd, word, &ip)) {
-		complain(l);
-		return;
-	}
+	if (rl_image_path_open(l->cmd, word, &ip))
+		return -1;
 	/* As ls(1): -l shows a symlink itself, a plain listing what it leads to. */
-	if (rl_image_find(ip.image, ip.path, !l->lengthy && !l->self, &row.inode, &l->cmd->err)) {
-		complain(l);
-	} else if (S_ISDIR(row.inode.mode) && !l->self) {
+	result = rl_image_find(ip.image, ip.path, !l->lengthy && !l->self, &row.inode, &l->cmd->err);
+	if (!result && S_ISDIR(row.inode.mode) && !l->self) {
 		l->listed = rl_calloc(1, (size_t)rl_image_inode_count(ip.image) / 8 + 1);
 		note_listed(l, row.inode.number);
-		list_directory(l, ip.image, &row.inode, ip.path, heading);
+		list_directory(l, ip.image, &row.inode, ip.path, l->headings);
 		free(l->listed);
-	} else {
+	} else if (!result) {
 		row.name = ip.path;
 		row.number = row.inode.number;
 		fill_row(l, ip.image, &row, word);
@@ -318,16 +317,16 @@ static void list_argument(struct listing *l, const char *word, bool heading)
 		free(row.target);
 	}
 	rl_image_path_close(&ip);
+	return result;
 }
 
 static int run(struct rl_cmd *cmd)
 {
 	struct listing l = {.cmd = cmd, .colour = isatty(STDOUT_FILENO)};
-	const char **words = NULL;
-	size_t count = 0, room = 0;
-	int id;
+	struct rl_show_words words = {.items = NULL};
+	int id, result = 0;
 
-	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE) {
+	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
 		l.lengthy = l.lengthy || id == 'l';
 		l.recursive = l.recursive || id == 'R';
 		l.all = l.all || id == 'a';
@@ -339,22 +338,13 @@ static int run(struct rl_cmd *cmd)
 		l.by_time = (l.by_time || id == 't') && id != 'S';
 		l.reverse = l.reverse || id == 'r';
 		l.zero = l.zero || id == '0';
-		if (id == RL_CMD_ARG) {
-			RL_GROW(words, count, room);
-			words[count++] = cmd->value;
-		}
+		if (id == RL_CMD_ARG)
+			rl_show_add(&words, cmd->value);
+		else if (id == RL_CMD_USAGE)
+			result = -1;
 	}
-	if (id != RL_CMD_USAGE && !count)
-		rl_cmd_usage(cmd, "which image?");
-	if (rl_failed(&cmd->err)) {
-		free(words);
-		return rl_cmd_failed(cmd);
-	}
-	for (size_t i = 0; i < count; i++)
-		list_argument(&l, words[i], count > 1 || l.recursive);
-	free(words);
-	id = rl_cmd_flush(cmd);
-	return id ? id : l.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	l.headings = words.count > 1 || l.recursive;
+	return rl_show_each(cmd, result, &words, "which image?", list_argument, &l);
 }
 
 const struct rl_verb rl_verb_ls = {"ls", run, "Looking:", "IMAGE[:PATH]...", "list directories in an image",

@@ -20,6 +20,24 @@ void rl_show_add(struct rl_show_words *words, const char *word)
 	words->items[words->count++] = word;
 }
 
+int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, const char *missing,
+	int (*show)(const char *word, void *context), void *context)
+{
+	if (!result && !words->count)
+		result = rl_cmd_usage(cmd, "%s", missing);
+	for (size_t i = 0; i < words->count && !result; i++) {
+		if (show(words->items[i], context)) {
+			rl_cmd_failed(cmd);
+			cmd->trouble = true;
+		}
+	}
+	free(words->items);
+	if (result)
+		return rl_cmd_failed(cmd);
+	result = rl_cmd_flush(cmd);
+	return result ? result : cmd->trouble ? RL_EXIT_FAILED : RL_EXIT_DONE;
+}
+
 char rl_show_type(uint32_t mode)
 {
 	return S_ISREG(mode)    ? '-'
@@ -104,7 +122,7 @@ void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err)
 {
 	char *text = rl_error_text(err);
 
-	(void)cmd;
+	cmd->trouble = true;
 	rl_progress_clear();
 	fflush(stdout);
 	fprintf(stderr, "rootlet: %s\n", text);

@@ -27,7 +27,15 @@ void rl_show_line(const char *name);
 /* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
 
-/* Prints an error that does not end the verb. */
+/*
+ * Ends a verb that looks at each of its words: show is called for them, unless result, that of the options, is -1
+ * already. Where show returns -1, cmd->err is printed and the others follow; missing is the error where there are
+ * no words. Frees the words' items and returns the exit status.
+ */
+int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, const char *missing,
+	int (*show)(const char *word, void *context), void *context);
+
+/* Prints an error that does not end the verb, and sets cmd->trouble. */
 void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err);
 
 #endif

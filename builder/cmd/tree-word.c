@@ -3,7 +3,6 @@
 #include "cmd/image-path.h"
 
 #include "base/mem.h"
-#include "source/image.h"
 #include "source/place.h"
 #include "source/source.h"
 
@@ -11,16 +10,9 @@
 #include <string.h>
 
 /* As the verbs that read images themselves do. */
-static void warn(struct rl_cmd *cmd, const char *file)
+static void warn(struct rl_image *image, void *context)
 {
-	struct rl_error unseen = RL_ERROR_NONE;
-	struct rl_image *image;
-
-	if (cmd->raw ? rl_image_open_raw(file, &image, &unseen) : rl_image_open(file, &image, &unseen))
-		rl_error_clear(&unseen);
-	else
-		rl_image_warn(cmd, file, image);
-	rl_image_close(image);
+	rl_image_warn(context, image);
 }
 
 int rl_tree_word_load(
@@ -31,15 +23,14 @@ int rl_tree_word_load(
 	struct rl_source_options from = {.max_time = INT64_MAX,
 		.data_left = UINT64_MAX,
 		.raw = cmd->raw,
-		.in_use = true,
+		.opened = warn,
+		.context = cmd,
 		.keep_owner = keep_owner};
 	int result;
 
 	*tree = rl_tree_new();
 	*node = (*tree)->root;
 	result = rl_source_put(*tree, (*tree)->root, source, &from, &cmd->err);
-	if (!result && rl_source_is_image(source))
-		warn(cmd, source);
 	rl_tree_sort(*tree);
 	if (!result && colon) {
 		const struct rl_place_scope scope = {*tree, (*tree)->root, (*tree)->root, 0};

@@ -29,7 +29,7 @@ static const struct rl_option tree_options[] = {
 struct drawing {
 	struct rl_cmd *cmd;
 	struct rl_image *image;
-	bool all, only_dirs, json, failed;
+	bool all, only_dirs, json;
 	uint64_t level;
 	struct rl_buf lines; /* a byte for each level: whether a line goes on there */
 	uint64_t directories, files;
@@ -44,7 +44,6 @@ static char *target_of(struct drawing *d, const struct rl_walk_entry *entry)
 		return NULL;
 	if (rl_image_target(d->image, entry->inode, entry->path, &target, &err)) {
 		rl_show_trouble(d->cmd, &err);
-		d->failed = true;
 		rl_error_clear(&err);
 		rl_buf_free(&target);
 		return NULL;
@@ -87,22 +86,15 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 	return entry->depth >= d->level;
 }
 
-static void broken(struct rl_error *err, void *context)
+static int draw(const char *word, void *context)
 {
 	struct drawing *d = context;
+	const struct rl_walk walk = {.wanted = wanted, .enter = enter, .context = d};
+	int result = rl_image_path_walk(d->cmd, word, true, &walk, &d->image);
 
-	rl_show_trouble(d->cmd, err);
-	d->failed = true;
-}
-
-static void draw(struct drawing *d, const char *word)
-{
-	const struct rl_walk walk = {.wanted = wanted, .enter = enter, .broken = broken, .context = d};
-
-	if (rl_image_path_walk(d->cmd, word, true, &walk, &d->image))
-		d->failed = true;
-	else if (!d->json)
+	if (!result && !d->json)
 		printf("\n%" PRIu64 " directories, %" PRIu64 " files\n", d->directories, d->files);
+	return result;
 }
 
 static int run_tree(struct rl_cmd *cmd)
@@ -122,16 +114,9 @@ static int run_tree(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
-	if (!result && !images.count)
-		result = rl_cmd_usage(cmd, "which image?");
-	for (size_t i = 0; i < images.count && !result; i++)
-		draw(&d, images.items[i]);
-	free(images.items);
+	result = rl_show_each(cmd, result, &images, "which image?", draw, &d);
 	rl_buf_free(&d.lines);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : d.failed ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	return result;
 }
 
 const struct rl_verb rl_verb_tree = {"tree", run_tree, "Looking:", "IMAGE[:PATH]...",
@@ -144,6 +129,11 @@ static const struct rl_option stat_options[] = {
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
 	RL_OPTION_RAW,
 	{0, NULL, NULL, NULL},
+};
+
+struct question {
+	struct rl_cmd *cmd;
+	bool follow, json;
 };
 
 static int print_xattr(const char *name, const uint8_t *value, size_t size, void *context)
@@ -195,8 +185,10 @@ static int print_stat(struct rl_cmd *cmd, struct rl_image *image, const char *wo
 	return rl_image_xattrs(image, inode, word, print_xattr, NULL, &cmd->err);
 }
 
-static int stat_word(struct rl_cmd *cmd, const char *word, bool follow, bool json)
+static int stat_word(const char *word, void *context)
 {
+	const struct question *q = context;
+	struct rl_cmd *cmd = q->cmd;
 	struct rl_image_path ip;
 	struct rl_image_inode inode;
 	struct rl_buf buf = RL_BUF_NONE;
@@ -205,12 +197,12 @@ static int stat_word(struct rl_cmd *cmd, const char *word, bool follow, bool jso
 
 	if (rl_image_path_open(cmd, word, &ip))
 		return -1;
-	result = rl_image_find(ip.image, ip.path, follow, &inode, &cmd->err);
+	result = rl_image_find(ip.image, ip.path, q->follow, &inode, &cmd->err);
 	if (!result && S_ISLNK(inode.mode)) {
 		result = rl_image_target(ip.image, &inode, word, &buf, &cmd->err);
 		target = rl_buf_string(&buf);
 	}
-	if (!result && json)
+	if (!result && q->json)
 		rl_show_json(ip.path, &inode, target);
 	else if (!result)
 		result = print_stat(cmd, ip.image, word, &inode, target);
@@ -222,27 +214,18 @@ static int stat_word(struct rl_cmd *cmd, const char *word, bool follow, bool jso
 static int run_stat(struct rl_cmd *cmd)
 {
 	struct rl_show_words words = {.items = NULL};
-	bool follow = false, json = false;
-	int id, result = 0, status = RL_EXIT_DONE;
+	struct question q = {.cmd = cmd};
+	int id, result = 0;
 
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
-		follow = follow || id == 'L';
-		json = json || id == OPT_JSON;
+		q.follow = q.follow || id == 'L';
+		q.json = q.json || id == OPT_JSON;
 		if (id == RL_CMD_ARG)
 			rl_show_add(&words, cmd->value);
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
-	if (!result && !words.count)
-		result = rl_cmd_usage(cmd, "which file?");
-	for (size_t i = 0; i < words.count && !result; i++)
-		if (stat_word(cmd, words.items[i], follow, json))
-			status = rl_cmd_failed(cmd);
-	free(words.items);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : status;
+	return rl_show_each(cmd, result, &words, "which file?", stat_word, &q);
 }
 
 const struct rl_verb rl_verb_stat = {"stat", run_stat, "Looking:", "IMAGE:PATH...",

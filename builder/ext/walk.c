@@ -51,7 +51,7 @@ static bool is_first_time(struct walking *w, uint32_t number)
 
 static void broken(struct walking *w, struct rl_error *err)
 {
-	w->walk->broken(err, w->walk->context);
+	w->walk->broken(err, w->walk->broken_context);
 	rl_error_clear(err);
 }
 

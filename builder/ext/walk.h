@@ -22,8 +22,8 @@ struct rl_walk {
 	/* A directory after what is in it, if it was gone into; may be NULL. -1: stop. */
 	int (*leave)(const struct rl_walk_entry *entry, void *context);
 	/* What cannot be read: the walk goes on without it. err is to be cleared. */
-	void (*broken)(struct rl_error *err, void *context);
-	void *context;
+	void (*broken)(struct rl_error *err, void *broken_context);
+	void *context, *broken_context;
 };
 
 /*

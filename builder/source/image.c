@@ -369,12 +369,14 @@ int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,
 
 	if (options->raw ? rl_image_open_raw(path, &s.image, err) : rl_image_open(path, &s.image, err))
 		return -1;
+	if (options->opened)
+		options->opened(s.image, options->context);
 	fd = fcntl(rl_image_fd(s.image), F_DUPFD_CLOEXEC, 3);
 	if (fd < 0) {
 		rl_fail_errno(err, path, "open", errno);
 	} else {
 		s.file = rl_holding_keep(tree, fd, path);
-		result = (!options->in_use && check_use(&s, path)) || scan_root(&s, at) || scan_all(&s, at)
+		result = (!options->opened && check_use(&s, path)) || scan_root(&s, at) || scan_all(&s, at)
 				 ? -1
 				 : 0;
 		result = scan_all_deferred(&s, at) || result ? -1 : 0;

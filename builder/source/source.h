@@ -10,13 +10,17 @@
 #include "tree/rules.h"
 #include "tree/tree.h"
 
+struct rl_image; /* ext/read.h */
+
 struct rl_source_options {
 	int64_t max_time; /* later times become this one; INT64_MAX: none */
 	const char *output; /* what is about to be written; contents are unpacked beside it. NULL: none */
 	uint64_t data_left; /* bytes that may still be unpacked; counted down */
 	/* of images: */
 	bool raw; /* as they stand on the disk, without a replay of the journal */
-	bool in_use; /* those that a guest has open too, which may change meanwhile */
+	/* Told of each that is open; NULL: none is taken that a guest has open too, which may change. */
+	void (*opened)(struct rl_image *image, void *context);
+	void *context;
 	/* of folders: */
 	bool keep_owner; /* else everything is 0:0 */
 	bool one_file_system; /* mount points stay empty */
