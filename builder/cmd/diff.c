@@ -1,9 +1,8 @@
 #include "cmd/json.h"
+#include "cmd/show.h"
 #include "cmd/tree-word.h"
 
-#include "base/buf.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "ext/plan.h"
 #include "tree/diff.h"
 
@@ -111,16 +110,15 @@ static int parse(struct rl_cmd *cmd, struct comparison *c)
 static void print_line(const struct comparison *c, char kind, const struct rl_difference *difference)
 {
 	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m"};
-	struct rl_buf path = RL_BUF_NONE;
 	bool first = true;
 
-	rl_text_escape(&path, difference->path, strlen(difference->path));
-	printf("%s%c%s %.*s",
+	printf("%s%c%s ",
 		c->colour ? colours[kind == 'A'   ? 0
 				    : kind == 'D' ? 1
 						  : 2]
 			  : "",
-		kind, c->colour ? "\033[0m" : "", (int)path.size, path.data);
+		kind, c->colour ? "\033[0m" : "");
+	rl_show_name(difference->path);
 	for (size_t i = 0; i < RL_COUNT(words); i++) {
 		if (!(difference->what & words[i].bit))
 			continue;
@@ -128,7 +126,6 @@ static void print_line(const struct comparison *c, char kind, const struct rl_di
 		first = false;
 	}
 	putchar('\n');
-	rl_buf_free(&path);
 }
 
 static void print_json(char kind, const struct rl_difference *difference)

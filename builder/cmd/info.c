@@ -1,5 +1,6 @@
 #include "cmd/image-path.h"
 #include "cmd/json.h"
+#include "cmd/show.h"
 
 #include "base/text.h"
 
@@ -19,11 +20,8 @@ static const struct rl_option options[] = {
 
 static void print_text(const char *key, const char *text)
 {
-	struct rl_buf escaped = RL_BUF_NONE;
-
-	rl_text_escape(&escaped, text, strlen(text));
-	printf("%-12s %.*s\n", key, (int)escaped.size, escaped.data ? escaped.data : "");
-	rl_buf_free(&escaped);
+	printf("%-12s ", key);
+	rl_show_line(text);
 }
 
 static void print_when(const char *key, int64_t seconds)

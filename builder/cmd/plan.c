@@ -1,8 +1,8 @@
 #include "cmd/plan.h"
 
 #include "cmd/json.h"
+#include "cmd/show.h"
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -54,12 +54,9 @@ static void print_shares(struct rl_tree *tree)
 	if (s.count)
 		printf("\nsources\n");
 	for (size_t i = 0; i < s.count; i++) {
-		struct rl_buf name = RL_BUF_NONE;
-
-		rl_text_escape(&name, s.items[i].source, strlen(s.items[i].source));
-		printf("%8" PRIu64 " paths %8" PRIu64 " replace others  %.*s\n", s.items[i].paths,
-			s.items[i].replaced, (int)name.size, name.data);
-		rl_buf_free(&name);
+		printf("%8" PRIu64 " paths %8" PRIu64 " replace others  ", s.items[i].paths,
+			s.items[i].replaced);
+		rl_show_line(s.items[i].source);
 	}
 	free(s.items);
 }
@@ -99,12 +96,9 @@ void rl_print_plan(const struct rl_plan *plan, struct rl_tree *tree)
 	if (count)
 		printf("\nlargest subtrees\n");
 	for (size_t i = 0; i < count; i++) {
-		struct rl_buf path = RL_BUF_NONE;
-
-		rl_text_escape(&path, largest[i].path, strlen(largest[i].path));
-		printf("%8s %8u inodes  %.*s\n", rl_format_size(size, largest[i].blocks * s.block_size),
-			largest[i].inodes, (int)path.size, path.data);
-		rl_buf_free(&path);
+		printf("%8s %8u inodes  ", rl_format_size(size, largest[i].blocks * s.block_size),
+			largest[i].inodes);
+		rl_show_line(largest[i].path);
 		free(largest[i].path);
 	}
 	print_shares(tree);

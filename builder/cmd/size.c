@@ -1,5 +1,6 @@
 #include "cmd/json.h"
 #include "cmd/recipes.h"
+#include "cmd/show.h"
 
 #include "base/text.h"
 #include "machine/report.h"
@@ -43,13 +44,11 @@ static void print_rows(const char *heading, const struct rl_size_row *rows, size
 {
 	printf("%s\n", heading);
 	for (size_t i = 0; i < count; i++) {
-		struct rl_buf name = RL_BUF_NONE;
 		char size[16];
 
-		rl_text_escape(&name, rows[i].name, strlen(rows[i].name));
-		printf("%9s %8llu  %.*s\n", rl_format_size(size, rows[i].bytes),
-			(unsigned long long)rows[i].entries, (int)name.size, name.data ? name.data : "");
-		rl_buf_free(&name);
+		printf("%9s %8llu  ", rl_format_size(size, rows[i].bytes),
+			(unsigned long long)rows[i].entries);
+		rl_show_line(rows[i].name);
 	}
 }
 

@@ -1,10 +1,11 @@
 /* The verbs why and graph. */
 #include "cmd/json.h"
 #include "cmd/recipes.h"
+#include "cmd/show.h"
 
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/process.h"
-#include "base/text.h"
 #include "machine/report.h"
 
 #include <errno.h>
@@ -47,11 +48,8 @@ static const struct rl_option why_options[] = {
 
 static void print_escaped(const char *before, const char *text)
 {
-	struct rl_buf escaped = RL_BUF_NONE;
-
-	rl_text_escape(&escaped, text, strlen(text));
-	printf("%s%.*s\n", before, (int)escaped.size, escaped.data ? escaped.data : "");
-	rl_buf_free(&escaped);
+	fputs(before, stdout);
+	rl_show_line(text);
 }
 
 static void print_list(const json_t *list, const char *first, const char *others)

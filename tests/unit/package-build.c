@@ -113,14 +113,13 @@ static void patches_are_there_in_their_order(void **state)
 	ensure_fails(world, "a", "/out");
 }
 
-/* Builds that wait for each other: one alone would not end. */
+/* Two packages that do not need each other, one that both need and one that needs both. */
 static void packages_are_built_at_the_same_time(void **state)
 {
 	struct world *world = *state;
 	char *errors;
 
 	need_sandbox();
-	/* The only thing that two sandboxes share is make's jobserver: each takes the byte that the other gives. */
 	world->options.jobs = 4;
 	put_recipe(world, "base", "", "echo >\"$OUT/f\"\n");
 	put_recipe(world, "a", "build-needs = { \"base\" }", "sleep 1; echo >\"$OUT/f\"\n");
