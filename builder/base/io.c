@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define HOLE_SIZE ((size_t)4096) /* zeros that are worth a hole */
+
 /* Longer paths are opened in pieces; the kernel takes less than PATH_MAX (4096) at once. */
 #define PIECE_MAX 4000
 
@@ -103,6 +105,40 @@ int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset)
 		p += n;
 		size -= (size_t)n;
 		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+bool rl_is_zero(const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+
+	return !size || (!p[0] && !memcmp(p, p + 1, size - 1));
+}
+
+int rl_pwrite_sparse(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	const uint8_t *from = bytes, *end = from + size;
+
+	while (from < end) {
+		const uint8_t *to = from;
+		size_t hole = 0;
+
+		/* As far as the next block of zeros; offset and from go on together. */
+		while (to < end) {
+			size_t step = HOLE_SIZE - (size_t)((offset + (uint64_t)(to - from)) % HOLE_SIZE);
+
+			if (step == HOLE_SIZE && (size_t)(end - to) >= HOLE_SIZE &&
+				rl_is_zero(to, HOLE_SIZE)) {
+				hole = HOLE_SIZE;
+				break;
+			}
+			to += step < (size_t)(end - to) ? step : (size_t)(end - to);
+		}
+		if (to > from && rl_pwrite_all(fd, from, (size_t)(to - from), offset))
+			return -1;
+		offset += (uint64_t)(to - from) + hole;
+		from = to + hole;
 	}
 	return 0;
 }

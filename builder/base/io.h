@@ -23,6 +23,9 @@ int rl_read_all(int fd, void *data, size_t size);
 int rl_write_all(int fd, const void *data, size_t size);
 int rl_pread_all(int fd, void *data, size_t size, uint64_t offset);
 int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset);
+/* Writes bytes, and leaves holes where there are whole blocks of zeros, in a file that has holes there yet. */
+int rl_pwrite_sparse(int fd, const void *data, size_t size, uint64_t offset);
+bool rl_is_zero(const void *data, size_t size);
 
 /* Appends a whole file to buf; more than limit bytes is an error. "-" is not special; name is for messages. */
 int rl_read_file(const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err);

@@ -21,7 +21,7 @@ static int print_file(struct rl_cmd *cmd, const char *word)
 }
 
 static const struct rl_option options[] = {
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

@@ -138,6 +138,24 @@ static int next_long(struct rl_cmd *cmd, const char *word, bool *is_common)
 	return cmd->value ? o->id : rl_cmd_usage(cmd, "option --%s needs a value: %s", o->name, o->arg);
 }
 
+/* What is the same for all verbs that look into images. */
+static bool image_option(struct rl_cmd *cmd, int id)
+{
+	switch (id) {
+	case RL_OPTION_RAW_ID:
+		return cmd->image.raw = true;
+	case RL_OPTION_COW_ID:
+		return cmd->image.disk.cow = true;
+	case RL_OPTION_BACKING_ID:
+		cmd->image.disk.backing = cmd->value;
+		return true;
+	case RL_OPTION_FORCE_ID:
+		return cmd->image.disk.force = true;
+	default:
+		return false;
+	}
+}
+
 int rl_cmd_next(struct rl_cmd *cmd)
 {
 	for (;;) {
@@ -169,10 +187,8 @@ int rl_cmd_next(struct rl_cmd *cmd)
 				continue;
 			}
 		}
-		if (id == RL_OPTION_RAW_ID) {
-			cmd->raw = true;
+		if (image_option(cmd, id))
 			continue;
-		}
 		if (id == RL_CMD_USAGE || !is_common)
 			return id;
 		if (common(cmd, id))

@@ -7,6 +7,7 @@
 #define RL_CMD_CMD_H
 
 #include "base/error.h"
+#include "ext/read.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,13 +28,17 @@ struct rl_option {
 	const char *help; /* one line */
 };
 
-/* For the verbs that look into images, in their tables: rl_cmd_next() sets cmd->raw. */
-#define RL_OPTION_RAW_ID 2000
-#define RL_OPTION_RAW                                                                                        \
-	{                                                                                                    \
-		RL_OPTION_RAW_ID, "no-replay", NULL,                                                         \
-			"images as they stand on the disk, without their journal"                            \
-	}
+/* For the verbs that look into images, in their tables: rl_cmd_next() sets cmd->image. */
+enum { RL_OPTION_RAW_ID = 2000, RL_OPTION_COW_ID, RL_OPTION_BACKING_ID, RL_OPTION_FORCE_ID };
+/* clang-format off */
+#define RL_OPTIONS_COW \
+	{RL_OPTION_COW_ID, "cow", NULL, "a COW file, though its name does not end in .cow"}, \
+	{RL_OPTION_BACKING_ID, "backing", "FILE", "a COW file, with this backing file"}, \
+	{RL_OPTION_FORCE_ID, "force", NULL, "a COW file whose backing file has changed too"}
+#define RL_OPTIONS_IMAGE \
+	{RL_OPTION_RAW_ID, "no-replay", NULL, "images as they stand on the disk, without their journal"}, \
+	RL_OPTIONS_COW
+/* clang-format on */
 
 struct rl_cmd;
 
@@ -55,7 +60,7 @@ struct rl_cmd {
 	const char *option; /* as it was written, for messages */
 	const char *value; /* the value of the option, or the argument */
 	int verbose; /* -q: -1, default 0, -v: 1, 2 */
-	bool raw; /* --no-replay was given */
+	struct rl_image_options image; /* how images are to be opened */
 	bool trouble; /* an error was printed that did not end the verb: the status is RL_EXIT_FAILED */
 	struct rl_error err;
 };

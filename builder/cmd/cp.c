@@ -18,7 +18,7 @@
 static const struct rl_option options[] = {
 	{'r', "recursive", NULL, "directories with all that is in them"},
 	{'p', "preserve", NULL, "modes, times, attributes, and owners as far as you may"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

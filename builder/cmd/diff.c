@@ -23,7 +23,7 @@ static const struct rl_option options[] = {
 	{OPT_IGNORE, "ignore", "LIST", "what is not looked at: time, owner, mode, xattrs, links, content"},
 	{OPT_OWNER, "owner", "keep", "owners in a folder as they are; else all in it is root's"},
 	{OPT_JSON, "json", NULL, "as JSON, an object in each line"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

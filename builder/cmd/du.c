@@ -24,7 +24,7 @@ static const struct rl_option du_options[] = {
 	{'b', "bytes", NULL, "bytes, not KiB"},
 	{OPT_APPARENT, "apparent-size", NULL, "how long files are, not what they take"},
 	{OPT_JSON, "json", NULL, "one JSON object a line, in bytes"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 
@@ -143,7 +143,7 @@ static const struct rl_option df_options[] = {
 	{'h', "human-readable", NULL, "sizes as 1.2K, 34M"},
 	{'i', "inodes", NULL, "inodes, not room"},
 	{OPT_JSON, "json", NULL, "one JSON object a line, in bytes"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

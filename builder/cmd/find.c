@@ -54,7 +54,7 @@ static const struct rl_option options[] = {
 	{'0', "print0", NULL, "a NUL behind each name, and nothing escaped"},
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
 	{OPT_MAXDEPTH, "max-depth", "N", "no deeper than that"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

@@ -10,14 +10,14 @@
 
 void rl_image_warn(struct rl_cmd *cmd, struct rl_image *image)
 {
-	const char *file = rl_image_path(image);
-	pid_t writer = rl_image_writer(image);
+	const char *file = rl_image_path(image), *busy;
+	pid_t writer = rl_image_writer(image, &busy);
 	struct rl_image_info info;
 
 	if (writer) {
 		char *name = rl_process_name(writer);
 
-		rl_cmd_warn(cmd, "%s: in use by process %s: it may change while it is read", file, name);
+		rl_cmd_warn(cmd, "%s: in use by process %s: it may change while it is read", busy, name);
 		free(name);
 	}
 	rl_image_info(image, &info);
@@ -38,8 +38,7 @@ int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_pat
 	*ip = (struct rl_image_path){.has_path = split != NULL};
 	ip->file = split ? rl_strndup(word, (size_t)(split - word)) : rl_strdup(word);
 	ip->path = rl_strdup(split ? split + 1 : "/");
-	if (cmd->raw ? rl_image_open_raw(ip->file, &ip->image, &cmd->err)
-		     : rl_image_open(ip->file, &ip->image, &cmd->err)) {
+	if (rl_image_open(ip->file, &cmd->image, &ip->image, &cmd->err)) {
 		rl_image_path_close(ip);
 		return -1;
 	}

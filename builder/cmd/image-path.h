@@ -14,7 +14,7 @@ struct rl_image_path {
 
 /*
  * Splits at the first ":/" and opens the image. Warns where a running guest writes to it and where
- * it was not cleanly unmounted: then it is read as after a replay of its journal, unless cmd->raw.
+ * it was not cleanly unmounted: then it is read as after a replay of its journal, unless cmd->image.raw.
  */
 int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_path *ip);
 /*

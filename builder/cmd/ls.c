@@ -28,7 +28,7 @@ static const struct rl_option options[] = {
 	{'r', "reverse", NULL, "the other way round"},
 	{'0', "print0", NULL, "a NUL behind each name, and nothing escaped"},
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

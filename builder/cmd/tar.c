@@ -196,7 +196,7 @@ static int run(struct rl_cmd *cmd)
 
 static const struct rl_option tar_options[] = {
 	{'o', "output", "FILE", "the archive (standard output)"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 
@@ -210,7 +210,7 @@ const struct rl_verb rl_verb_tar = {"tar", run, "Looking:", "IMAGE[:PATH]",
 static const struct rl_option manifest_options[] = {
 	{'o', "output", "FILE", "where it goes (standard output)"},
 	{OPT_FORMAT, "format", "FORMAT", "mtree, or json: an object a line"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

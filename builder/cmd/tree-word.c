@@ -22,7 +22,7 @@ int rl_tree_word_load(
 	char *source = colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
 	struct rl_source_options from = {.max_time = INT64_MAX,
 		.data_left = UINT64_MAX,
-		.raw = cmd->raw,
+		.image = cmd->image,
 		.opened = warn,
 		.context = cmd,
 		.keep_owner = keep_owner};

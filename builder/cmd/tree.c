@@ -22,7 +22,7 @@ static const struct rl_option tree_options[] = {
 	{'d', "directories", NULL, "directories only"},
 	{'L', "level", "N", "no deeper than that"},
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 
@@ -127,7 +127,7 @@ const struct rl_verb rl_verb_tree = {"tree", run_tree, "Looking:", "IMAGE[:PATH]
 static const struct rl_option stat_options[] = {
 	{'L', "dereference", NULL, "what a symlink leads to"},
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 

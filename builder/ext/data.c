@@ -217,12 +217,13 @@ static int copy_large(struct worker *w, struct piece *piece)
 		uint64_t length = (uint64_t)piece->count * block_size;
 		off_t from, to = (off_t)(piece->block * block_size);
 		ssize_t n;
+		int fd;
 
 		if (length > size - offset)
 			length = (size - offset) / block_size * block_size;
-		from = (off_t)rl_bytes_place(&w->bytes, offset, &length);
+		from = (off_t)rl_bytes_place(&w->bytes, offset, &length, &fd);
 		pthread_mutex_lock(&w->copy->copying);
-		n = length ? copy_file_range(w->bytes.fd, &from, w->copy->fd, &to, (size_t)length, 0) : 0;
+		n = length ? copy_file_range(fd, &from, w->copy->fd, &to, (size_t)length, 0) : 0;
 		pthread_mutex_unlock(&w->copy->copying);
 		/* Other file systems, kernels without it, the end of a file that became shorter: read() tells. */
 		if (n < (ssize_t)block_size)

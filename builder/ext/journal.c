@@ -44,7 +44,7 @@ enum { DESCRIPTOR = 1, COMMIT, SUPERBLOCK_V1, SUPERBLOCK_V2, REVOKE };
 
 struct journal {
 	struct rl_image *image;
-	uint64_t *places; /* of the journal's blocks, bytes in the image file */
+	uint64_t *places; /* of the journal's blocks, bytes of the disk */
 	uint32_t count, room;
 	uint32_t block_size;
 	uint32_t first, end; /* the log is blocks first to end - 1 */
@@ -109,7 +109,7 @@ static int read_block(struct journal *j, uint32_t number, uint8_t *bytes)
 {
 	if (number >= j->count)
 		return broken(j, "the journal is shorter than its superblock says");
-	if (rl_pread_all(j->image->fd, bytes, j->block_size, j->places[number]))
+	if (rl_disk_read(j->image->disk, bytes, j->block_size, j->places[number]))
 		return broken(j, "the image cannot be read where its journal is");
 	return 0;
 }
@@ -511,7 +511,7 @@ int rl_image_read_run(const struct rl_image *image, void *bytes, size_t size, ui
 	static const uint8_t magic[4] = {0xc0, 0x3b, 0x39, 0x98};
 	uint64_t within;
 
-	if (rl_pread_all(image->fd, bytes, size, place))
+	if (rl_disk_read(image->disk, bytes, size, place))
 		return -1;
 	if (!rl_image_escaped(image, place))
 		return 0;

@@ -3,6 +3,7 @@
 #define RL_EXT_READ_INTERNAL_H
 
 #include "ext/read.h"
+#include "ubd/disk.h"
 
 #include <ext2fs/ext2_fs.h>
 #include <ext2fs/ext2fs.h>
@@ -11,7 +12,7 @@
 /* A block whose newest contents are in the journal. */
 struct rl_replayed {
 	uint64_t block;
-	uint64_t place; /* of its contents, bytes in the image file */
+	uint64_t place; /* of its contents, bytes of the disk */
 	uint32_t order; /* in the log */
 	bool escaped; /* its first four bytes are the journal's magic, not the zeros that are there */
 };
@@ -24,12 +25,12 @@ struct rl_replay {
 };
 
 struct rl_image {
-	char *path;
-	int fd;
+	struct rl_disk *disk;
+	const char *path; /* the disk's */
 	ext2_filsys fs; /* superblock and descriptors, checked by ext2fs_open() */
 	uint32_t block_size;
 	uint64_t first_block, blocks;
-	uint64_t file_size;
+	uint64_t file_size; /* of the disk */
 	struct rl_replay replay;
 	bool replayed;
 	uint8_t *inode_block; /* the block of an inode table that was read last; NULL: none yet */
@@ -44,9 +45,9 @@ int rl_journal_replay(struct rl_image *image, struct rl_error *err);
 
 /* Reads bytes of the file system at a place, from the journal where that is newer; errno as rl_pread_all(). */
 int rl_image_pread(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
-/* The same for a place of a run, which is one in the image file. */
+/* The same for a place of a run, which is one of the disk. */
 int rl_image_read_run(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
-/* Where the bytes at a place of the file system stand in the image file; how many of length are there together. */
+/* Where the bytes at a place of the file system stand on the disk; how many of length are there together. */
 uint64_t rl_image_stretch(const struct rl_image *image, uint64_t place, uint64_t length, uint64_t *where);
 
 /*

@@ -5,7 +5,6 @@
 #include "ext/read-internal.h"
 
 #include "base/io.h"
-#include "base/lock.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -57,12 +56,16 @@ static const char *superblock_problem(const uint8_t *s, uint64_t file_size)
 	return NULL;
 }
 
-/* arch/um/drivers/cow_user.c. A guest may write that into its raw disk too, which stays one. */
-static bool is_cow(const struct rl_image *image)
+/* A guest may write a COW header into its raw disk too, which stays one: only where nothing else is there. */
+static const char *cow_problem(const struct rl_image *image)
 {
-	uint8_t magic[4];
+	uint8_t head[8];
 
-	return !rl_pread_all(image->fd, magic, sizeof(magic), 0) && !memcmp(magic, "OOOM", sizeof(magic));
+	if (rl_disk_cow(image->disk) || rl_disk_read(image->disk, head, sizeof(head), 0) ||
+		!rl_cow_is(head, sizeof(head)))
+		return NULL;
+	return "a COW file of User Mode Linux, whose name does not end in .cow: --cow follows it to its "
+	       "backing file";
 }
 
 /* The superblock and what follows from it: again after a replay, which may bring another one. */
@@ -76,8 +79,8 @@ static int open_fs(struct rl_image *image, struct rl_error *err)
 		return rl_fail(err, image->path, "open", "%s",
 			errno == ENODATA ? "not an ext2, ext3 or ext4 image" : strerror(errno));
 	problem = superblock_problem(super, image->file_size);
-	if (problem && is_cow(image))
-		problem = "a COW file of User Mode Linux, which is not supported";
+	if (problem && cow_problem(image))
+		problem = cow_problem(image);
 	if (problem)
 		return rl_fail(err, image->path, "open", "%s", problem);
 	code = rl_image_fs_open(image);
@@ -108,29 +111,21 @@ static int replay(struct rl_image *image, struct rl_error *err)
 	return open_fs(image, err);
 }
 
-static int open_image(const char *path, bool raw, struct rl_image **result, struct rl_error *err)
+int rl_image_open(const char *path, const struct rl_image_options *options, struct rl_image **result,
+	struct rl_error *err)
 {
 	struct rl_image *image = rl_calloc(1, sizeof(*image));
-	struct stat st;
-	off_t size;
 
 	*result = NULL;
 	initialize_ext2_error_table();
-	image->path = rl_strdup(path);
-	image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (image->fd < 0 || fstat(image->fd, &st)) {
-		rl_fail_errno(err, path, "open", errno);
+	if (rl_disk_open(path, options ? &options->disk : NULL, &image->disk, err))
 		goto failed;
-	}
-	size = S_ISREG(st.st_mode) ? st.st_size : S_ISBLK(st.st_mode) ? lseek(image->fd, 0, SEEK_END) : -1;
-	if (size < 0) {
-		rl_fail(err, path, "open", "not a regular file or a block device");
-		goto failed;
-	}
-	image->file_size = (uint64_t)size;
+	image->path = rl_disk_path(image->disk);
+	image->file_size = rl_disk_size(image->disk);
 	if (open_fs(image, err))
 		goto failed;
-	if (!raw && ext2fs_has_feature_journal_needs_recovery(image->fs->super) && replay(image, err))
+	if (!(options && options->raw) && ext2fs_has_feature_journal_needs_recovery(image->fs->super) &&
+		replay(image, err))
 		goto failed;
 	*result = image;
 	return 0;
@@ -139,26 +134,15 @@ failed:
 	return -1;
 }
 
-int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err)
-{
-	return open_image(path, false, image, err);
-}
-
-int rl_image_open_raw(const char *path, struct rl_image **image, struct rl_error *err)
-{
-	return open_image(path, true, image, err);
-}
-
 void rl_image_close(struct rl_image *image)
 {
 	if (!image)
 		return;
 	if (image->fs)
 		ext2fs_free(image->fs);
-	rl_close(&image->fd);
 	free(image->replay.blocks);
 	free(image->inode_block);
-	free(image->path);
+	rl_disk_close(image->disk);
 	free(image);
 }
 
@@ -167,9 +151,9 @@ const char *rl_image_path(const struct rl_image *image)
 	return image->path;
 }
 
-int rl_image_fd(const struct rl_image *image)
+const struct rl_disk *rl_image_disk(const struct rl_image *image)
 {
-	return image->fd;
+	return image->disk;
 }
 
 uint32_t rl_image_inode_count(const struct rl_image *image)
@@ -177,9 +161,9 @@ uint32_t rl_image_inode_count(const struct rl_image *image)
 	return image->fs->super->s_inodes_count;
 }
 
-pid_t rl_image_writer(const struct rl_image *image)
+pid_t rl_image_writer(const struct rl_image *image, const char **path)
 {
-	return rl_lock_holder(image->fd, false);
+	return rl_disk_writer(image->disk, path);
 }
 
 /* ---- inodes ---- */
@@ -566,16 +550,21 @@ static int put_zeros(struct copying *c, uint64_t offset)
 /* As much as the kernel copies by itself, from file to file; what it does not take is read and written. */
 static uint64_t copy_inside(struct copying *c, uint64_t length, uint64_t place)
 {
-	loff_t from = (loff_t)place;
 	uint64_t left = length;
 	ssize_t n = 1;
 
 	if (!c->seekable || rl_image_escaped(c->image, place))
 		return 0;
 	while (left && n > 0) {
-		n = copy_file_range(c->image->fd, &from, c->fd, NULL,
-			left < INSIDE_CHUNK ? (size_t)left : INSIDE_CHUNK, 0);
+		uint64_t where, most = left < INSIDE_CHUNK ? left : INSIDE_CHUNK;
+		int fd;
+		loff_t from;
+
+		most = rl_disk_piece(c->image->disk, place, most, &fd, &where);
+		from = (loff_t)where;
+		n = fd < 0 ? 0 : copy_file_range(fd, &from, c->fd, NULL, (size_t)most, 0);
 		left -= n > 0 ? (uint64_t)n : 0;
+		place += n > 0 ? (uint64_t)n : 0;
 	}
 	return length - left;
 }

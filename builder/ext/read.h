@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/buf.h"
+#include "ubd/disk.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,23 +47,31 @@ struct rl_image_info {
 	char *features; /* names with spaces between; the caller frees it */
 };
 
+struct rl_image_options {
+	struct rl_disk_options disk; /* COW files */
+	bool raw; /* as it stands on the disk, whatever is in the journal */
+};
+
 /*
- * Opens an image. A file that is none is an error. Where it was not cleanly unmounted all that is read is what
- * replaying its journal would give, computed in memory; a journal that cannot be replayed is an error.
+ * Opens an image; options may be NULL. A file that is none is an error. Where it was not cleanly unmounted all that
+ * is read is what replaying its journal would give, computed in memory; a journal that cannot be replayed is an
+ * error.
  */
-int rl_image_open(const char *path, struct rl_image **image, struct rl_error *err);
-/* The same as it stands on the disk, whatever is in the journal. */
-int rl_image_open_raw(const char *path, struct rl_image **image, struct rl_error *err);
+int rl_image_open(const char *path, const struct rl_image_options *options, struct rl_image **image,
+	struct rl_error *err);
 void rl_image_close(struct rl_image *image);
 const char *rl_image_path(const struct rl_image *image);
-/* For reading at the places of runs; the image's own. */
-int rl_image_fd(const struct rl_image *image);
+/* What it is on: for reading at the places of runs. */
+const struct rl_disk *rl_image_disk(const struct rl_image *image);
 /* Whether the bytes of a run's place are not what stands there: see rl_image_run. */
 bool rl_image_escaped(const struct rl_image *image, uint64_t place);
 /* Inodes are numbered from 1 to this. */
 uint32_t rl_image_inode_count(const struct rl_image *image);
-/* The pid of a process that has the image locked for writing, as a running guest has; 0: none. */
-pid_t rl_image_writer(const struct rl_image *image);
+/*
+ * The pid of a process that has the image locked for writing, as a running guest has; 0: none. *path: the file,
+ * which may be the backing file of a COW file.
+ */
+pid_t rl_image_writer(const struct rl_image *image, const char **path);
 
 void rl_image_info(const struct rl_image *image, struct rl_image_info *info);
 
@@ -106,7 +115,7 @@ int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, 
 /*
  * A run of a file's bytes that lie together in the image. Called in order; runs that are left out
  * are holes, or were allocated and never written. offset and length are bytes of the file, place is
- * where they are in the image file, which may be in its journal. There the first four bytes of a block
+ * where they are on the disk (rl_image_disk()), which may be in its journal. There the first four bytes of a block
  * may be changed: rl_image_escaped().
  */
 typedef int rl_image_run(uint64_t offset, uint64_t length, uint64_t place, void *context);

@@ -45,7 +45,7 @@ static int spool_piece(
 		*left -= length;
 	if (!r->spool->file && !(r->spool->file = rl_spool_open(r->tree, r->options->output, r->err)))
 		return -1;
-	if (rl_spool_write(r->spool->file, bytes, length, u->base + at))
+	if (rl_pwrite_sparse(r->spool->file->fd, bytes, length, u->base + at))
 		return rl_fail_errno(r->err, r->name, "unpack contents", errno);
 	if (u->count && u->ranges[u->count - 1].offset + u->ranges[u->count - 1].length == at) {
 		u->ranges[u->count - 1].length += length;

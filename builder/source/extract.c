@@ -52,13 +52,10 @@ static int trouble(struct extraction *x, const char *path, const char *what, int
 static uint64_t copy_piece(int out, const struct rl_bytes *bytes, uint64_t at, uint64_t length)
 {
 	uint64_t n = length;
-	uint64_t place = bytes->fd < 0 ? 0 : rl_bytes_place(bytes, at, &n);
-	off_t from = (off_t)place, to = (off_t)at;
-	ssize_t copied;
+	int fd;
+	off_t from = (off_t)rl_bytes_place(bytes, at, &n, &fd), to = (off_t)at;
+	ssize_t copied = n ? copy_file_range(fd, &from, out, &to, n, 0) : 0;
 
-	if (bytes->memory || bytes->fd < 0 || !n)
-		return 0;
-	copied = copy_file_range(bytes->fd, &from, out, &to, n, 0);
 	return copied > 0 ? (uint64_t)copied : 0;
 }
 

@@ -39,7 +39,7 @@ struct deferred {
 struct scan {
 	struct rl_tree *tree;
 	struct rl_image *image;
-	const struct rl_holding *file;
+	struct rl_holding *file;
 	int64_t max_time;
 	struct pending *pending;
 	size_t pending_count, pending_room;
@@ -79,6 +79,12 @@ static int take_xattr(const char *name, const uint8_t *value, size_t size, void 
 	return fail_tree(t->scan, t->subject);
 }
 
+/* The tree's descriptor of the file that is the disk's descriptor fd. */
+static int held(const struct scan *s, int fd)
+{
+	return fd == rl_disk_fd(rl_image_disk(s->image)) ? s->file->fd : s->file->below->fd;
+}
+
 static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *context)
 {
 	struct taking *t = context;
@@ -87,8 +93,19 @@ static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *co
 		return rl_fail(t->scan->err, t->subject, "read",
 			"a block of it is in the journal in another form: boot the image once more, or run "
 			"e2fsck -fy on it");
-	RL_GROW(t->pieces, t->count, t->room);
-	t->pieces[t->count++] = (struct rl_piece){offset, length, place};
+	while (length) {
+		uint64_t where, n;
+		int fd;
+
+		n = rl_disk_piece(rl_image_disk(t->scan->image), place, length, &fd, &where);
+		if (fd >= 0) {
+			RL_GROW(t->pieces, t->count, t->room);
+			t->pieces[t->count++] = (struct rl_piece){offset, n, where, held(t->scan, fd)};
+		}
+		offset += n;
+		place += n;
+		length -= n;
+	}
 	return 0;
 }
 
@@ -329,9 +346,10 @@ static int scan_all_deferred(struct scan *s, struct rl_node *at)
 	return result;
 }
 
-static int check_use(struct scan *s, const char *path)
+static int check_use(struct scan *s)
 {
-	pid_t writer = rl_image_writer(s->image);
+	const char *path;
+	pid_t writer = rl_image_writer(s->image, &path);
 	char *name;
 
 	if (!writer)
@@ -361,24 +379,37 @@ static int scan_root(struct scan *s, struct rl_node *at)
 	return result;
 }
 
+/* Descriptors that live as long as the tree. */
+static int hold(struct scan *s, struct rl_tree *tree)
+{
+	const struct rl_disk *disk = rl_image_disk(s->image);
+	int fd = fcntl(rl_disk_fd(disk), F_DUPFD_CLOEXEC, 3), below;
+
+	if (fd < 0)
+		return rl_fail_errno(s->err, rl_disk_path(disk), "open", errno);
+	s->file = rl_holding_keep(tree, fd, rl_disk_path(disk));
+	if (!rl_disk_cow(disk))
+		return 0;
+	below = fcntl(rl_disk_backing_fd(disk), F_DUPFD_CLOEXEC, 3);
+	if (below < 0)
+		return rl_fail_errno(s->err, rl_disk_backing(disk), "open", errno);
+	s->file->below = rl_holding_keep(tree, below, rl_disk_backing(disk));
+	return 0;
+}
+
 int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,
 	const struct rl_source_options *options, struct rl_error *err)
 {
 	struct scan s = {.tree = tree, .max_time = options->max_time, .err = err};
-	int fd, result = -1;
+	int result = -1;
 
-	if (options->raw ? rl_image_open_raw(path, &s.image, err) : rl_image_open(path, &s.image, err))
+	if (rl_image_open(path, &options->image, &s.image, err))
 		return -1;
 	if (options->opened)
 		options->opened(s.image, options->context);
-	fd = fcntl(rl_image_fd(s.image), F_DUPFD_CLOEXEC, 3);
-	if (fd < 0) {
-		rl_fail_errno(err, path, "open", errno);
-	} else {
-		s.file = rl_holding_keep(tree, fd, path);
-		result = (!options->opened && check_use(&s, path)) || scan_root(&s, at) || scan_all(&s, at)
-				 ? -1
-				 : 0;
+	if (!hold(&s, tree)) {
+		result =
+			(!options->opened && check_use(&s)) || scan_root(&s, at) || scan_all(&s, at) ? -1 : 0;
 		result = scan_all_deferred(&s, at) || result ? -1 : 0;
 		/* Contents are checked when they are copied; names and attributes have been read now. */
 		if (!result)
@@ -401,13 +432,14 @@ static bool is_superblock(const uint8_t *head)
 	       s[76] < 2 && !s[77] && !s[78] && !s[79]; /* s_rev_level */
 }
 
-bool rl_source_is_image(const char *path)
+bool rl_source_is_image(const char *path, const struct rl_disk_options *options)
 {
 	uint8_t head[SUPERBLOCK_OFFSET + 80];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool is = fd >= 0 && !rl_pread_all(fd, head, sizeof(head), 0) && is_superblock(head) &&
-		  memcmp(head + USTAR_OFFSET, "ustar", 5) != 0;
+	bool is = fd >= 0 && !rl_pread_all(fd, head, sizeof(head), 0) &&
+		  (rl_cow_is(head, sizeof(head)) ||
+			  (is_superblock(head) && memcmp(head + USTAR_OFFSET, "ustar", 5) != 0));
 
 	rl_close(&fd);
-	return is;
+	return is || options->cow || options->backing;
 }

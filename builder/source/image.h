@@ -11,8 +11,8 @@
 
 #include "source/source.h"
 
-/* Whether the file looks like an image; that it is a good one is seen when it is read. */
-bool rl_source_is_image(const char *path);
+/* Whether the file looks like an image, or is to be a COW file; that it is a good one is seen when it is read. */
+bool rl_source_is_image(const char *path, const struct rl_disk_options *options);
 
 /* Puts what is in the image into the tree below `at`, over what is there. */
 int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,

@@ -94,7 +94,7 @@ static int put_plain(struct rl_tree *tree, struct rl_node *at, const char *word,
 		return rl_fail_errno(err, word, "read source", errno);
 	if (S_ISDIR(st.st_mode))
 		return put_directory(tree, at, word, options, err);
-	if ((S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && rl_source_is_image(word))
+	if ((S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && rl_source_is_image(word, &options->image.disk))
 		return rl_source_image(tree, at, word, options, err);
 	return put_archive(tree, at, word, options, err);
 }

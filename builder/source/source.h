@@ -7,17 +7,16 @@
 #define RL_SOURCE_SOURCE_H
 
 #include "base/error.h"
+#include "ext/read.h"
 #include "tree/rules.h"
 #include "tree/tree.h"
-
-struct rl_image; /* ext/read.h */
 
 struct rl_source_options {
 	int64_t max_time; /* later times become this one; INT64_MAX: none */
 	const char *output; /* what is about to be written; contents are unpacked beside it. NULL: none */
 	uint64_t data_left; /* bytes that may still be unpacked; counted down */
 	/* of images: */
-	bool raw; /* as they stand on the disk, without a replay of the journal */
+	struct rl_image_options image;
 	/* Told of each that is open; NULL: none is taken that a guest has open too, which may change. */
 	void (*opened)(struct rl_image *image, void *context);
 	void *context;

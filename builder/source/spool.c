@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HOLE_SIZE ((size_t)4096) /* zeros that are worth a hole */
-
 static void release(void *object)
 {
 	struct rl_holding *holding = object;
@@ -66,7 +64,7 @@ int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err)
 		st.st_mtim.tv_sec != holding->st.st_mtim.tv_sec ||
 		st.st_mtim.tv_nsec != holding->st.st_mtim.tv_nsec)
 		return rl_fail(err, holding->path, "read", "it changed while it was read");
-	return 0;
+	return holding->below ? rl_holding_verify(holding->below, err) : 0;
 }
 
 struct rl_holding *rl_holding_keep(struct rl_tree *tree, int fd, const char *path)
@@ -98,7 +96,8 @@ void rl_holding_give_pieces(struct rl_tree *tree, struct rl_inode *inode, const 
 	struct pieces *kept;
 
 	if (count == 1 && !pieces[0].offset && pieces[0].length == size) {
-		rl_holding_give(tree, inode, holding, pieces[0].place, size);
+		rl_holding_give(tree, inode, pieces[0].fd == holding->fd ? holding : holding->below,
+			pieces[0].place, size);
 		return;
 	}
 	kept = rl_arena_alloc(&tree->arena, sizeof(*kept) + count * sizeof(*pieces));
@@ -141,35 +140,4 @@ struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struc
 		rl_fail_errno(err, folder, "unpack contents", errno);
 	free(folder);
 	return fd < 0 ? NULL : rl_holding_keep(tree, fd, NULL);
-}
-
-static bool is_zeros(const uint8_t *bytes, size_t size)
-{
-	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
-}
-
-int rl_spool_write(const struct rl_holding *spool, const void *bytes, size_t size, uint64_t offset)
-{
-	const uint8_t *from = bytes, *end = from + size;
-
-	while (from < end) {
-		const uint8_t *to = from;
-		size_t hole = 0;
-
-		/* As far as the next block of zeros; offset and from go on together. */
-		while (to < end) {
-			size_t step = HOLE_SIZE - (size_t)((offset + (uint64_t)(to - from)) % HOLE_SIZE);
-
-			if (step == HOLE_SIZE && (size_t)(end - to) >= HOLE_SIZE && is_zeros(to, HOLE_SIZE)) {
-				hole = HOLE_SIZE;
-				break;
-			}
-			to += step < (size_t)(end - to) ? step : (size_t)(end - to);
-		}
-		if (to > from && rl_pwrite_all(spool->fd, from, (size_t)(to - from), offset))
-			return -1;
-		offset += (uint64_t)(to - from) + hole;
-		from = to + hole;
-	}
-	return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * Files that contents of a tree lie in until the image is written: an archive itself, or what was unpacked
- * from it into an unlinked file.
+ * Files that contents of a tree lie in until the image is written: an archive itself, what was unpacked
+ * from it into an unlinked file, or an image.
  */
 #ifndef RL_SOURCE_SPOOL_H
 #define RL_SOURCE_SPOOL_H
@@ -14,6 +14,7 @@ struct rl_holding {
 	int fd;
 	char *path; /* for messages; NULL: an unlinked file, which nobody else can change */
 	struct stat st; /* when it was read, if it has a path */
+	const struct rl_holding *below; /* where pieces may lie too: a COW file's backing file; or NULL */
 };
 
 /* Takes the descriptor, and closes it with the tree. path, which is copied, may be NULL. */
@@ -26,7 +27,7 @@ int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err);
 void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
 	uint64_t offset, uint64_t size);
 
-/* The same of pieces, which are copied. */
+/* The same of pieces of it, or of the one below it; they are copied. */
 void rl_holding_give_pieces(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
 	const struct rl_piece *pieces, size_t count, uint64_t size);
 
@@ -35,8 +36,5 @@ const struct rl_holding *rl_holding_of(const struct rl_inode *inode, uint64_t *o
 
 /* An unlinked file beside the output, where there must be room anyway; NULL: in TMPDIR or /tmp. */
 struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struct rl_error *err);
-
-/* Writes bytes, and leaves holes where there are whole blocks of zeros. -1 and errno. */
-int rl_spool_write(const struct rl_holding *spool, const void *bytes, size_t size, uint64_t offset);
 
 #endif

@@ -125,13 +125,14 @@ static size_t find_piece(const struct rl_bytes *bytes, uint64_t offset)
 	return low;
 }
 
-uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t *length)
+uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t *length, int *fd)
 {
 	const struct rl_piece *piece;
 	size_t at;
 
+	*fd = bytes->fd;
 	if (bytes->memory || !bytes->pieces) {
-		*length = bytes->memory ? 0 : *length;
+		*length = bytes->memory || bytes->fd < 0 ? 0 : *length;
 		return bytes->offset + offset;
 	}
 	at = find_piece(bytes, offset);
@@ -142,6 +143,7 @@ uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t 
 	}
 	if (*length > piece->offset + piece->length - offset)
 		*length = piece->offset + piece->length - offset;
+	*fd = piece->fd;
 	return piece->place + (offset - piece->offset);
 }
 
@@ -175,7 +177,7 @@ int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t 
 			break;
 		n = piece->offset + piece->length - offset;
 		n = n < size ? n : size;
-		if (rl_pread_all(bytes->fd, to, (size_t)n, piece->place + (offset - piece->offset)))
+		if (rl_pread_all(piece->fd, to, (size_t)n, piece->place + (offset - piece->offset)))
 			return -1;
 		to += n;
 		offset += n;

@@ -28,16 +28,17 @@
 
 struct rl_inode;
 
-/* A part of a content that lies in one piece of fd. */
+/* A part of a content that lies in one piece of a file. */
 struct rl_piece {
 	uint64_t offset, length; /* in the content */
 	uint64_t place; /* in fd */
+	int fd;
 };
 
-/* An open content: bytes in memory, bytes of a file from an offset on, or pieces of a file. */
+/* An open content: bytes in memory, bytes of a file from an offset on, or pieces of one or more files. */
 struct rl_bytes {
 	const void *memory; /* NULL: use fd */
-	int fd;
+	int fd; /* -1: there is nothing but a hole */
 	uint64_t offset; /* of the content's first byte in fd */
 	const struct rl_piece *pieces; /* in order; what is between them is zeros. NULL: all is one piece */
 	size_t piece_count;
@@ -219,10 +220,10 @@ int rl_content_read(
 /* The same of bytes that are known to be data: nothing is told of the holes of the inode's map here. */
 int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset);
 /*
- * Where in fd the content's byte at an offset is. *length: how many bytes are wanted, then how many of them
- * lie there in one piece; 0: the byte is in a hole, or in memory.
+ * In which file the content's byte at an offset is, and where in it. *length: how many bytes are wanted, then how
+ * many of them lie there in one piece; 0: the byte is in a hole, or in memory.
  */
-uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t *length);
+uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t *length, int *fd);
 
 /* Opens a regular file's content; an inode without one gives size zero bytes only where its map has none. */
 int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);

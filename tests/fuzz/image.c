@@ -219,7 +219,7 @@ static void use(const char *path)
 	struct rl_image_inode inode;
 	struct rl_image_info info;
 
-	if (rl_image_open(path, &w.image, &err)) {
+	if (rl_image_open(path, NULL, &w.image, &err)) {
 		if (!rl_failed(&err))
 			abort();
 		rl_error_clear(&err);

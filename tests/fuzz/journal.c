@@ -70,7 +70,7 @@ static void make_image(void)
 	rl_plan_free(plan);
 	rl_tree_free(tree);
 	snprintf(image_path, sizeof(image_path), "/proc/self/fd/%d", image_fd);
-	check(rl_image_open(image_path, &image, NULL));
+	check(rl_image_open(image_path, NULL, &image, NULL));
 	check(rl_image_inode(image, 8, &inode, NULL)); /* EXT2_JOURNAL_INO */
 	check(rl_image_runs(image, &inode, "journal", find_places, NULL, NULL));
 	rl_image_close(image);
@@ -194,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < LOG_BLOCKS; i++)
 		check(rl_pwrite_all(image_fd, log + i * BLOCK, BLOCK, places[i]));
 	free(log);
-	if (rl_image_open(image_path, &image, &err)) {
+	if (rl_image_open(image_path, NULL, &image, &err)) {
 		if (!rl_failed(&err))
 			abort();
 	} else {

@@ -182,7 +182,7 @@ static void compare(struct rl_tree *tree, const struct rl_ext_options *options)
 	struct comparing c = {.small = options->inode_size == 128};
 	struct rl_error err = RL_ERROR_NONE;
 
-	if (rl_image_open(IMAGE, &c.image, &err))
+	if (rl_image_open(IMAGE, NULL, &c.image, &err))
 		fail_msg("%s: %s", err.subject, err.reason);
 	assert_int_equal(ext2fs_open(IMAGE, EXT2_FLAG_64BITS, 0, 0, unix_io_manager, &c.fs), 0);
 	rl_tree_walk(tree->root, compare_node, &c);
@@ -682,7 +682,7 @@ static void damage(const char *features)
 		char value = (char)unit_random(&seed);
 
 		assert_int_equal(pwrite(fd, &value, 1, (off_t)at), 1);
-		if (!rl_image_open(IMAGE, &image, &err)) {
+		if (!rl_image_open(IMAGE, NULL, &image, &err)) {
 			for (uint32_t number = 1; number < 220; number++) {
 				struct rl_image_inode inode;
 				size_t names = 0;
