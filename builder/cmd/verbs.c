@@ -26,6 +26,7 @@ const struct rl_verb *const rl_verbs[] = {
 	&rl_verb_tar,
 	&rl_verb_manifest,
 	&rl_verb_diff,
+	&rl_verb_cow,
 	&rl_verb_run,
 	&rl_verb_doctor,
 	NULL,

@@ -19,7 +19,7 @@ struct walk {
 	struct rl_image *image;
 	const struct rl_image_inode *inode;
 	const char *subject;
-	rl_image_run *run;
+	rl_image_run *run, *map; /* map may be NULL */
 	void *context;
 	struct rl_error *err;
 	uint64_t end; /* the file's size in blocks, rounded up */
@@ -99,7 +99,7 @@ static int read_map_block(struct walk *w, uint64_t block, uint8_t *bytes)
 	if (rl_image_pread(w->image, bytes, w->image->block_size, block * w->image->block_size))
 		return rl_fail(w->err, w->subject, "read", "the image ends before its blocks do (inode %u)",
 			w->inode->number);
-	return 0;
+	return w->map ? w->map(0, w->image->block_size, block * w->image->block_size, w->context) : 0;
 }
 
 /* Goes through a node of an extent tree; room is its size in bytes. */
@@ -275,13 +275,14 @@ static int walk_inline(struct walk *w)
 	return result;
 }
 
-int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
-	rl_image_run *run, void *context, struct rl_error *err)
+int rl_image_runs_and_maps(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	rl_image_run *run, rl_image_run *map, void *context, struct rl_error *err)
 {
 	struct walk w = {.image = image,
 		.inode = inode,
 		.subject = subject,
 		.run = run,
+		.map = map,
 		.context = context,
 		.err = err,
 		.budget = image->blocks};
@@ -308,4 +309,10 @@ int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, co
 		result = walk_pointers(&w);
 	}
 	return result ? result : flush(&w);
+}
+
+int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	rl_image_run *run, void *context, struct rl_error *err)
+{
+	return rl_image_runs_and_maps(image, inode, subject, run, NULL, context, err);
 }

@@ -121,6 +121,12 @@ int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, 
 typedef int rl_image_run(uint64_t offset, uint64_t length, uint64_t place, void *context);
 int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
 	rl_image_run *run, void *context, struct rl_error *err);
+/*
+ * The same, and map (unless it is NULL) is called for each block of the file's map: of its extent tree, or of
+ * pointers. Its offset is 0, its place is one of the file system, which the journal may have elsewhere.
+ */
+int rl_image_runs_and_maps(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	rl_image_run *run, rl_image_run *map, void *context, struct rl_error *err);
 
 /* Writes a regular file's bytes to a descriptor; holes as zeros, or left out where it can seek. */
 int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, const char *subject, int fd,

@@ -143,6 +143,8 @@ static int open_cow(struct rl_disk *disk, const uint8_t *head, size_t size,
 	disk->size = disk->cow.size;
 	disk->backing =
 		options->backing ? rl_strdup(options->backing) : backing_path(disk->path, disk->cow.backing);
+	if (options->header_only)
+		return read_bitmap(disk, err);
 	disk->below = rl_backing_open(disk->backing, disk->path, &disk->below_size, &mtime, err);
 	if (disk->below < 0 || (!options->force && check_backing(disk, mtime, err)))
 		return -1;

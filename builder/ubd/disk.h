@@ -23,6 +23,7 @@ struct rl_disk_options {
 	const char *
 		backing; /* a COW file, with this backing file instead of the one that its header names; or NULL */
 	bool force; /* also where the backing file is not the one that the header tells of */
+	bool header_only; /* the backing file is not opened, and only what the COW file itself has can be read */
 };
 
 /* options may be NULL. The backing file is another one if its size or its time (whole seconds) differs, as for UML. */
