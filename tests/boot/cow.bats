@@ -1,0 +1,103 @@
+#!/usr/bin/env bats
+# COW files that UML writes to, made by rootlet and by UML itself.
+load ../cli/helper
+
+# A guest that works on its second disk and powers off; its kernel is the package linux-um's.
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
+    cat >work <<'END'
+#!/bin/sh
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev 2>/dev/null
+mount -t tmpfs tmp /tmp
+mkdir /tmp/b
+mount /dev/ubdb /tmp/b && cd /tmp/b || poweroff -f
+for i in $(seq 300); do echo "file $i" >"file-$i"; done
+rm old-1*
+echo more >>old-2
+mkdir -p a/b/c
+dd if=/dev/zero of=zeros bs=4096 count=50 2>/dev/null
+dd if=/dev/urandom of=random bs=4096 count=200 2>/dev/null
+rm file-1*
+find . -type f | sort | xargs md5sum >/tmp/sums
+cp /tmp/sums SUMS
+cd /
+umount /tmp/b && echo DONE >/dev/console
+poweroff -f
+END
+    cat >work.conf <<'END'
+summary   = "works on its second disk"
+packages  = { "busybox" }
+skeletons = { "base" }
+path "/sbin/work" { source = "work"  mode = 0755 }
+disk "root" { free = 1M }
+END
+    "$rootlet" build -q -o root work.conf
+    "$rootlet" package linux-um >kernel
+    mkdir src
+    for i in $(seq 40); do echo "old $i" >src/old-$i; done
+    "$rootlet" pack -q -o base.ext4 --free 8M src
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    rm -f ./*.cow
+}
+
+guest() { # UBD1
+    timeout 60 "$(cat kernel)/boot/linux" ubd0r=root/root.ext4 "ubd1=$1" root=/dev/ubda init=/sbin/work mem=64M quiet \
+        con=null con0=null,fd:1 uml_dir="$PWD/uml" </dev/null >console 2>&1 3>&- || :
+    grep -q DONE console || { cat console; return 1; }
+    refute grep -E 'EXT4-fs (error|warning)|mismatch' console
+}
+
+# What the guest left on the disk.
+check_disk() { # COW
+    rootlet cp -r "$1:/" out
+    (cd out && grep -v SUMS SUMS | md5sum --quiet -c -)
+    [ "$(find out -name 'file-*' | wc -l)" = 189 ]
+    rootlet cow commit -q -o merged "$1"
+    fsck merged
+    rootlet diff -q merged "$1"
+    if command -v uml_moo >/dev/null; then
+        uml_moo "$1" theirs >/dev/null
+        cmp theirs merged
+        rm theirs
+    fi
+    rm -rf out
+}
+
+@test "UML takes a COW file of ours, and what it writes is read" {
+    cp -p base.ext4 kept
+    rootlet cow create -q ours.cow base.ext4
+    guest ours.cow
+    cmp base.ext4 kept
+    check_disk ours.cow
+    rootlet cow diff ours.cow >list
+    grep -q ' /file-200$' list
+    grep -q ' /random$' list
+    refute grep -q ' /old-3$' list
+
+    # Without what TRIM and equal bytes left there it is the same disk, for the guest too.
+    rootlet cow compact -q ours.cow
+    check_disk ours.cow
+    guest ours.cow
+    check_disk ours.cow
+
+    cp ours.cow again.cow
+    rootlet cow commit -q again.cow
+    cmp base.ext4 merged
+    guest again.cow
+    check_disk again.cow
+    cp -p kept base.ext4
+}
+
+@test "a COW file that UML makes is read, and gets another backing file" {
+    guest theirs.cow,base.ext4
+    check_disk theirs.cow
+    cp -p base.ext4 moved.ext4
+    rootlet cow rebase -q theirs.cow moved.ext4
+    guest theirs.cow
+    check_disk theirs.cow
+}
