@@ -45,8 +45,6 @@ int rl_journal_replay(struct rl_image *image, struct rl_error *err);
 
 /* Reads bytes of the file system at a place, from the journal where that is newer; errno as rl_pread_all(). */
 int rl_image_pread(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
-/* The same for a place of a run, which is one of the disk. */
-int rl_image_read_run(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
 /* Where the bytes at a place of the file system stand on the disk; how many of length are there together. */
 uint64_t rl_image_stretch(const struct rl_image *image, uint64_t place, uint64_t length, uint64_t *where);
 

@@ -65,6 +65,8 @@ const char *rl_image_path(const struct rl_image *image);
 const struct rl_disk *rl_image_disk(const struct rl_image *image);
 /* Whether the bytes of a run's place are not what stands there: see rl_image_run. */
 bool rl_image_escaped(const struct rl_image *image, uint64_t place);
+/* Reads bytes of a run as they are to be, from its place on; errno as rl_pread_all(). */
+int rl_image_read_run(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
 /* Inodes are numbered from 1 to this. */
 uint32_t rl_image_inode_count(const struct rl_image *image);
 /*

@@ -40,6 +40,10 @@ struct scan {
 	struct rl_tree *tree;
 	struct rl_image *image;
 	struct rl_holding *file;
+	/* Blocks that are in the journal in another form, as they are to be; NULL: none yet. */
+	struct rl_holding *spool;
+	uint64_t spooled;
+	const char *output;
 	int64_t max_time;
 	struct pending *pending;
 	size_t pending_count, pending_room;
@@ -85,14 +89,35 @@ static int held(const struct scan *s, int fd)
 	return fd == rl_disk_fd(rl_image_disk(s->image)) ? s->file->fd : s->file->below->fd;
 }
 
+/* A block that begins with the journal's magic, and in the journal does not. */
+static int take_escaped(struct taking *t, uint64_t offset, uint64_t length, uint64_t place)
+{
+	struct scan *s = t->scan;
+	uint8_t *bytes;
+	int result = 0;
+
+	if (!s->spool)
+		s->spool = rl_spool_open(s->tree, s->output, s->err);
+	if (!s->spool)
+		return -1;
+	bytes = rl_alloc((size_t)length);
+	if (rl_image_read_run(s->image, bytes, (size_t)length, place))
+		result = rl_fail_errno(s->err, t->subject, "read", errno);
+	else if (rl_pwrite_all(s->spool->fd, bytes, (size_t)length, s->spooled))
+		result = rl_fail_errno(s->err, t->subject, "unpack contents", errno);
+	free(bytes);
+	RL_GROW(t->pieces, t->count, t->room);
+	t->pieces[t->count++] = (struct rl_piece){offset, length, s->spooled, s->spool->fd};
+	s->spooled += length;
+	return result;
+}
+
 static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *context)
 {
 	struct taking *t = context;
 
 	if (rl_image_escaped(t->scan->image, place))
-		return rl_fail(t->scan->err, t->subject, "read",
-			"a block of it is in the journal in another form: boot the image once more, or run "
-			"e2fsck -fy on it");
+		return take_escaped(t, offset, length, place);
 	while (length) {
 		uint64_t where, n;
 		int fd;
@@ -400,7 +425,7 @@ static int hold(struct scan *s, struct rl_tree *tree)
 int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,
 	const struct rl_source_options *options, struct rl_error *err)
 {
-	struct scan s = {.tree = tree, .max_time = options->max_time, .err = err};
+	struct scan s = {.tree = tree, .max_time = options->max_time, .output = options->output, .err = err};
 	int result = -1;
 
 	if (rl_image_open(path, &options->image, &s.image, err))

@@ -95,9 +95,13 @@ void rl_holding_give_pieces(struct rl_tree *tree, struct rl_inode *inode, const 
 {
 	struct pieces *kept;
 
-	if (count == 1 && !pieces[0].offset && pieces[0].length == size) {
-		rl_holding_give(tree, inode, pieces[0].fd == holding->fd ? holding : holding->below,
-			pieces[0].place, size);
+	const struct rl_holding *all = count != 1                                             ? NULL
+				       : pieces[0].fd == holding->fd                          ? holding
+				       : holding->below && pieces[0].fd == holding->below->fd ? holding->below
+											      : NULL;
+
+	if (all && !pieces[0].offset && pieces[0].length == size) {
+		rl_holding_give(tree, inode, all, pieces[0].place, size);
 		return;
 	}
 	kept = rl_arena_alloc(&tree->arena, sizeof(*kept) + count * sizeof(*pieces));

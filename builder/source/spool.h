@@ -27,7 +27,7 @@ int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err);
 void rl_holding_give(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
 	uint64_t offset, uint64_t size);
 
-/* The same of pieces of it, or of the one below it; they are copied. */
+/* The same of pieces of it, of the one below it, or of others that do not change; they are copied. */
 void rl_holding_give_pieces(struct rl_tree *tree, struct rl_inode *inode, const struct rl_holding *holding,
 	const struct rl_piece *pieces, size_t count, uint64_t size);
 

@@ -40,6 +40,14 @@ repair() {
         grep -q Y seen
         rootlet cat --no-replay u.img:/file 2>told | cmp - t/file
         grep -q 'shown without what is only in its journal' told
+        # So is what all else makes of it.
+        rootlet diff -q --content u.img fixed.img 2>/dev/null
+        rm -rf out
+        rootlet cp -r u.img:/ out 2>/dev/null
+        cmp seen out/file
+        rootlet tar u.img 2>/dev/null | tar -xO ./file | cmp - seen
+        rootlet pack -q -o packed.img u.img 2>/dev/null
+        rootlet cat packed.img:/file | cmp - seen
         cmp u.img same.img
         [ "$(stat -c %Y u.img)" = "$(stat -c %Y same.img)" ]
         kinds=$((kinds + 1))
