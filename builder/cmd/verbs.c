@@ -28,6 +28,10 @@ const struct rl_verb *const rl_verbs[] = {
 	&rl_verb_diff,
 	&rl_verb_cow,
 	&rl_verb_run,
+	&rl_verb_ps,
+	&rl_verb_stop,
+	&rl_verb_kill,
+	&rl_verb_mconsole,
 	&rl_verb_doctor,
 	NULL,
 };

@@ -266,7 +266,7 @@ static void guard(const struct rl_guardian_job *job, int link)
 
 	setsid();
 	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how UML ends */
-	prctl(PR_SET_NAME, "rootlet-guard");
+	prctl(PR_SET_NAME, RL_GUARDIAN_NAME);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (mkdir(job->folder, 0700)) {
 		note.kind = NOTE_NO_FOLDER;

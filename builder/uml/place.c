@@ -1,3 +1,4 @@
+#include "uml/control.h"
 #include "uml/uml-internal.h"
 
 #include "base/mem.h"
@@ -101,6 +102,7 @@ int rl_run_folder(uint64_t memory, char **path, struct rl_error *err)
 	}
 	if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
 		return rl_fail_errno(err, place, "name a run folder", errno);
-	*path = rl_printf("%s/rootlet-%016llx", place, (unsigned long long)id);
+	rl_run_folders_clean();
+	*path = rl_printf("%s/" RL_RUN_FOLDER "%016llx", place, (unsigned long long)id);
 	return 0;
 }

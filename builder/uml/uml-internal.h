@@ -10,6 +10,7 @@
  *     relay.c     moves the bytes and watches for the end, signals and the time limit
  *     guest.c     the run as a whole
  *     doctor.c    rl_doctor()
+ *     control.c   guests that run: found, talked to, ended
  */
 #ifndef RL_UML_UML_INTERNAL_H
 #define RL_UML_UML_INTERNAL_H
@@ -58,6 +59,7 @@ int rl_place_try(const char *place);
 uint64_t rl_place_room(const char *place);
 /* The best place for so much memory, or NULL if none can be used at all. */
 const char *rl_place_choose(uint64_t memory);
+#define RL_RUN_FOLDER "rootlet-" /* begins their names; 16 hexadecimal digits follow */
 /* A new name for a run folder, not yet made; the caller frees it. */
 int rl_run_folder(uint64_t memory, char **path, struct rl_error *err);
 
@@ -111,6 +113,8 @@ char *rl_panic_words(const struct rl_buf *tail);
 char *rl_last_line(const struct rl_buf *tail);
 
 /* ---- guardian.c ---- */
+
+#define RL_GUARDIAN_NAME "rootlet-guard" /* in /proc/PID/comm, where control.c finds it */
 
 struct rl_guardian_job {
 	const char *kernel;

@@ -1,0 +1,434 @@
+#include "uml/control.h"
+
+#include "uml/uml-internal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CMDLINE_MAX    65536
+#define ANSWER_SECONDS 10
+#define KILL_SECONDS   10
+#define FOLDER_AGE_MIN 60 /* seconds: a younger one may be that of a guest which is just being started */
+#define FOLDER_NAME    "rootlet-" /* place.c; 16 hexadecimal digits follow */
+
+/* arch/um/drivers/mconsole.h */
+#define MCONSOLE_MAGIC   0xcafebabeu
+#define MCONSOLE_VERSION 2
+#define MCONSOLE_DATA    512
+
+struct request {
+	uint32_t magic, version, length;
+	char data[MCONSOLE_DATA];
+};
+
+struct reply {
+	uint32_t failed, more, length;
+	char data[MCONSOLE_DATA];
+};
+
+/* ---- /proc ---- */
+
+struct process {
+	pid_t pid, parent, session;
+	uint64_t start; /* clock ticks since the machine's start */
+};
+
+static int read_proc(pid_t pid, const char *name, struct rl_buf *buf)
+{
+	char *path = rl_printf("/proc/%ld/%s", (long)pid, name);
+	int result = rl_read_file(path, CMDLINE_MAX, buf, NULL);
+
+	free(path);
+	return result;
+}
+
+static bool is_ours(pid_t pid)
+{
+	char *path = rl_printf("/proc/%ld", (long)pid);
+	struct stat st;
+	bool ours = !stat(path, &st) && (geteuid() == 0 || st.st_uid == geteuid());
+
+	free(path);
+	return ours;
+}
+
+/* PID (NAME) STATE PARENT GROUP SESSION ... START: the name may hold anything. */
+static bool get_process(pid_t pid, struct process *process)
+{
+	struct rl_buf buf = RL_BUF_NONE;
+	bool good = false;
+	char *text, *p;
+	long parent, session;
+	unsigned long long start;
+
+	if (!read_proc(pid, "stat", &buf)) {
+		text = rl_buf_string(&buf);
+		p = strrchr(text, ')');
+		good = p && sscanf(p + 1,
+				    " %*c %ld %*d %ld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+				    "%*d %*d %llu",
+				    &parent, &session, &start) == 3;
+		if (good)
+			*process = (struct process){pid, (pid_t)parent, (pid_t)session, start};
+		free(text);
+	}
+	rl_buf_free(&buf);
+	return good;
+}
+
+static bool is_guardian(pid_t pid)
+{
+	struct rl_buf buf = RL_BUF_NONE;
+	bool is = is_ours(pid) && !read_proc(pid, "comm", &buf) && buf.size == strlen(RL_GUARDIAN_NAME) + 1 &&
+		  !memcmp(buf.data, RL_GUARDIAN_NAME "\n", buf.size);
+
+	rl_buf_free(&buf);
+	return is;
+}
+
+/* Calls visit for every process. */
+static int each_process(void (*visit)(pid_t pid, void *context), void *context, struct rl_error *err)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	if (!proc)
+		return rl_fail_errno(err, "/proc", "read", errno);
+	while ((entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			visit((pid_t)strtol(entry->d_name, NULL, 10), context);
+	closedir(proc);
+	return 0;
+}
+
+static char *read_link(const char *path)
+{
+	char target[4096];
+	ssize_t n = readlink(path, target, sizeof(target));
+
+	return n < 0 || n == (ssize_t)sizeof(target) ? NULL : rl_strndup(target, (size_t)n);
+}
+
+/* ---- finding ---- */
+
+/* What UML was started with: "mem=65536K", "ubd0d=/proc/self/fd/7", "umid=demo". */
+static void take_word(struct rl_running *guest, const char *word)
+{
+	unsigned disk, fd;
+	char flags[8];
+
+	if (!strncmp(word, "umid=", 5) && !guest->name) {
+		guest->name = rl_strdup(word + 5);
+	} else if (!strncmp(word, "mem=", 4) && !guest->memory) {
+		rl_parse_size(word + 4, &guest->memory);
+	} else if (sscanf(word, "ubd%u%7[a-z]=/proc/self/fd/%u", &disk, flags, &fd) == 3) {
+		char *path = rl_printf("/proc/%ld/fd/%u", (long)guest->pid, fd), *target = read_link(path);
+
+		rl_argv_add(&guest->disks, target ? target : "?");
+		free(target);
+		free(path);
+	}
+}
+
+static void free_running(struct rl_running *guest)
+{
+	free(guest->name);
+	rl_argv_free(&guest->disks);
+}
+
+/* UML leads a session, and its parent is a guardian; the processes of its guest do not. */
+static void take_process(pid_t pid, void *context)
+{
+	struct rl_guests *guests = context;
+	struct rl_buf cmdline = RL_BUF_NONE;
+	struct process process;
+	struct timespec now;
+	struct rl_running guest = {.pid = pid};
+
+	if (!is_ours(pid) || !get_process(pid, &process) || process.session != pid ||
+		!is_guardian(process.parent))
+		return;
+	if (!read_proc(pid, "cmdline", &cmdline)) {
+		size_t size = cmdline.size;
+		char *text = rl_buf_string(&cmdline);
+
+		for (const char *word = text; word < text + size; word += strlen(word) + 1)
+			take_word(&guest, word);
+		free(text);
+	}
+	rl_buf_free(&cmdline);
+	if (!guest.name) {
+		free_running(&guest);
+		return;
+	}
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	guest.guardian = process.parent;
+	guest.seconds = (uint64_t)now.tv_sec - process.start / (uint64_t)sysconf(_SC_CLK_TCK);
+	RL_GROW(guests->items, guests->count, guests->room);
+	guests->items[guests->count++] = guest;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct rl_running *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+int rl_guests_find(struct rl_guests *guests, struct rl_error *err)
+{
+	*guests = (struct rl_guests){.items = NULL};
+	if (each_process(take_process, guests, err))
+		return -1;
+	if (guests->count)
+		qsort(guests->items, guests->count, sizeof(*guests->items), by_name);
+	return 0;
+}
+
+void rl_guests_free(struct rl_guests *guests)
+{
+	for (size_t i = 0; i < guests->count; i++)
+		free_running(&guests->items[i]);
+	free(guests->items);
+	*guests = (struct rl_guests){.items = NULL};
+}
+
+const struct rl_running *rl_guests_get(const struct rl_guests *guests, const char *word, struct rl_error *err)
+{
+	const struct rl_running *found = NULL;
+	uint64_t pid = 0;
+
+	rl_parse_u64(word, INT32_MAX, &pid);
+	for (size_t i = 0; i < guests->count; i++) {
+		const struct rl_running *guest = &guests->items[i];
+
+		if ((uint64_t)guest->pid == pid)
+			return guest;
+		if (strcmp(guest->name, word) != 0)
+			continue;
+		if (found) {
+			rl_fail(err, word, "find guest", "several have that name: pid %ld, pid %ld, ...",
+				(long)found->pid, (long)guest->pid);
+			return NULL;
+		}
+		found = guest;
+	}
+	if (!found)
+		rl_fail(err, word, "find guest", "no guest of that name is running (rootlet ps lists them)");
+	return found;
+}
+
+/* ---- the management console ---- */
+
+static int connect_console(const struct rl_running *guest, struct rl_error *err)
+{
+	struct sockaddr_un ours = {.sun_family = AF_UNIX}, theirs = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* Its working folder is the run folder, whose own path may be longer than a socket's may. */
+	int n = snprintf(theirs.sun_path, sizeof(theirs.sun_path), "/proc/%ld/cwd/%s/mconsole",
+		(long)guest->pid, guest->name);
+
+	if (fd < 0)
+		return rl_fail_errno(err, guest->name, "talk to", errno);
+	/* The answer needs an address to come to: the system finds one. */
+	if (n < (int)sizeof(theirs.sun_path) &&
+		!bind(fd, (struct sockaddr *)&ours, sizeof(ours.sun_family)) &&
+		!connect(fd, (struct sockaddr *)&theirs, sizeof(theirs)))
+		return fd;
+	rl_fail(err, guest->name, "talk to", "its management console: %s",
+		n < (int)sizeof(theirs.sun_path) ? strerror(errno) : "its name is too long");
+	close(fd);
+	return -1;
+}
+
+static int get_answer(const struct rl_running *guest, int fd, struct rl_buf *answer, struct rl_error *err)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+	struct reply reply = {.more = 1};
+	struct rl_buf text = RL_BUF_NONE;
+	int result = 0;
+
+	while (reply.more && !result) {
+		ssize_t n = 0;
+
+		if (poll(&pollfd, 1, ANSWER_SECONDS * 1000) == 1)
+			n = recv(fd, &reply, sizeof(reply), 0);
+		if (n < (ssize_t)offsetof(struct reply, data) ||
+			reply.length > (size_t)n - offsetof(struct reply, data))
+			result = rl_fail(
+				err, guest->name, "talk to", "its management console does not answer");
+		else
+			rl_buf_bytes(&text, reply.data, strnlen(reply.data, reply.length));
+	}
+	while (text.size && text.data[text.size - 1] == '\n')
+		text.size--;
+	if (!result && reply.failed)
+		result = rl_fail(err, guest->name, "talk to", "it answers: %.*s", (int)text.size, text.data);
+	else if (!result)
+		rl_buf_bytes(answer, text.data, text.size);
+	rl_buf_free(&text);
+	return result;
+}
+
+int rl_mconsole(
+	const struct rl_running *guest, const char *command, struct rl_buf *answer, struct rl_error *err)
+{
+	struct request request = {MCONSOLE_MAGIC, MCONSOLE_VERSION, (uint32_t)strlen(command), ""};
+	int fd, result;
+
+	if (request.length >= sizeof(request.data))
+		return rl_fail(
+			err, guest->name, "talk to", "a command of more than %d bytes", MCONSOLE_DATA - 1);
+	memcpy(request.data, command, request.length);
+	fd = connect_console(guest, err);
+	if (fd < 0)
+		return -1;
+	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t)sizeof(request))
+		result = rl_fail_errno(err, guest->name, "talk to", errno);
+	else
+		result = get_answer(guest, fd, answer, err);
+	close(fd);
+	return result;
+}
+
+/* ---- ending ---- */
+
+/* A descriptor that becomes readable when the process is gone. */
+static int watch(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+static int wait_for_end(const struct rl_running *guest, int fd, uint64_t seconds, struct rl_error *err)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+	int timeout = seconds < INT32_MAX / 1000 ? (int)seconds * 1000 : -1;
+
+	if (fd < 0 || poll(&pollfd, 1, timeout) == 1)
+		return 0;
+	return rl_fail(err, guest->name, "stop", "it still runs after %llu s (rootlet kill ends it at once)",
+		(unsigned long long)seconds);
+}
+
+int rl_guest_stop(const struct rl_running *guest, uint64_t seconds, struct rl_error *err)
+{
+	struct rl_buf answer = RL_BUF_NONE;
+	int fd = watch(guest->guardian), result;
+
+	/* An init that does not care for the button has the kernel restart at once: nothing shall be lost then. */
+	rl_mconsole(guest, "sysrq s", &answer, NULL);
+	result = rl_mconsole(guest, "cad", &answer, err);
+	if (!result)
+		result = wait_for_end(guest, fd, seconds, err);
+	rl_close(&fd);
+	rl_buf_free(&answer);
+	return result;
+}
+
+int rl_guest_kill(const struct rl_running *guest, struct rl_error *err)
+{
+	int fd = watch(guest->guardian), result = 0;
+
+	if (kill(guest->pid, SIGKILL) && errno != ESRCH)
+		result = rl_fail_errno(err, guest->name, "kill", errno);
+	/* The guardian sees it, and clears away. */
+	if (!result)
+		result = wait_for_end(guest, fd, KILL_SECONDS, err);
+	rl_close(&fd);
+	return result;
+}
+
+/* ---- what others have left ---- */
+
+struct folders {
+	bool known; /* they have been looked for: only where there is something to remove */
+	struct rl_argv items; /* working folders of all processes that can be seen */
+};
+
+static void take_folder(pid_t pid, void *context)
+{
+	char *path = rl_printf("/proc/%ld/cwd", (long)pid), *folder = read_link(path);
+
+	if (folder)
+		rl_argv_add(context, folder);
+	free(folder);
+	free(path);
+}
+
+static bool in_use(struct folders *folders, const char *path)
+{
+	size_t size = strlen(path);
+
+	if (!folders->known && each_process(take_folder, &folders->items, NULL))
+		return true;
+	folders->known = true;
+	for (size_t i = 0; i < folders->items.count; i++) {
+		const char *folder = folders->items.items[i];
+
+		if (!strncmp(folder, path, size) && (!folder[size] || folder[size] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static bool is_run_folder(const char *name)
+{
+	size_t size = strlen(RL_RUN_FOLDER);
+
+	return !strncmp(name, RL_RUN_FOLDER, size) && strlen(name) == size + 16 &&
+	       strspn(name + size, "0123456789abcdef") == 16;
+}
+
+static void clean_place(const char *place, struct folders *folders)
+{
+	DIR *dir = opendir(place);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char *path, *real;
+		struct stat st;
+
+		if (!is_run_folder(entry->d_name) ||
+			fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+			!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+			time(NULL) - st.st_mtim.tv_sec < FOLDER_AGE_MIN)
+			continue;
+		path = rl_printf("%s/%s", place, entry->d_name);
+		real = realpath(path, NULL);
+		if (real && !in_use(folders, real))
+			rl_remove_tree(AT_FDCWD, path, NULL);
+		free(real);
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void rl_run_folders_clean(void)
+{
+	const char *places[RL_PLACES + 1];
+	struct folders folders = {.items = RL_ARGV_NONE};
+
+	rl_places(places);
+	for (size_t i = 0; places[i]; i++)
+		clean_place(places[i], &folders);
+	rl_argv_free(&folders.items);
+}

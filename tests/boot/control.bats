@@ -1,0 +1,89 @@
+#!/usr/bin/env bats
+# Guests that run are listed, talked to and ended; nothing is left of them.
+load ../cli/helper
+
+# No other guest of this user has these names.
+ONE=one-$$ TWO=two-$$
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
+    cat >box.conf <<'END'
+summary   = "waits, and powers off when it is told so"
+packages  = { "busybox" }
+skeletons = { "base" }
+disk "root" { free = 1M }
+run { kernel = "linux-um"  mem = 64M  append = { "quiet" } }
+END
+    "$rootlet" package -q linux-um >/dev/null
+    "$rootlet" build -q -o box box.conf
+}
+
+# Starts a guest that goes on for a minute at most.
+start() { # NAME
+    cp -r "$BATS_FILE_TMPDIR/box" "$1"
+    cp "$BATS_FILE_TMPDIR/box.conf" "$1.conf"
+    TMPDIR=$PWD/tmp timeout 100 "$ROOTLET" run -o "$1" --timeout 60 "$1.conf" </dev/null >"$1.console" 2>"$1.err" 3>&- &
+    job=$!
+    for _ in $(seq 300); do
+        ! grep -q 'login:' "$1.console" || return 0
+        sleep 0.1
+    done
+    cat "$1.console" "$1.err"
+    false
+}
+
+guests() { rootlet ps --json | python3 -c 'import json, sys
+print(*[g["name"] for g in json.load(sys.stdin) if any(d.startswith(sys.argv[1]) for d in g["disks"])])' "$PWD"; }
+
+@test "guests are listed, answer, stop cleanly and are killed" {
+    mkdir tmp
+    start $ONE
+    first=$job
+    start $TWO
+    [ "$(guests)" = "$ONE $TWO" ]
+    rootlet ps | grep -Eq "^$ONE +[0-9]+ +0:0[01]:[0-9]{2} +64M +$PWD/$ONE/root.ext4$"
+    rootlet mconsole $ONE version | grep -q '^Linux '
+    run --separate-stderr rootlet mconsole $ONE frob
+    failed 1 "$ONE: talk to: it answers: Unknown command"
+    run --separate-stderr rootlet mconsole $ONE
+    failed 2 "which command?"
+    run --separate-stderr rootlet stop three
+    failed 1 "three: find guest: no guest of that name is running"
+    run --separate-stderr rootlet stop --timeout 0 $ONE
+    failed 1 "$ONE: stop: it still runs after 0 s"
+    status=0
+    wait $first || status=$?
+    [ "$status" = 0 ]
+    grep -q 'Requesting system poweroff' $ONE.console
+    fsck $ONE/root.ext4
+    [ "$(guests)" = $TWO ]
+    pid=$(rootlet ps | awk -v d="$PWD/$TWO/" 'index($0, d) { print $2 }')
+    rootlet kill "$pid"
+    status=0
+    wait $job || status=$?
+    [ "$status" = 125 ]
+    [ -z "$(guests)" ]
+    [ -z "$(ls -A tmp)" ]
+}
+
+@test "of two guests of one name the pid tells which" {
+    mkdir tmp a b
+    (cd a && start $ONE) 
+    (cd b && mkdir tmp && start $ONE)
+    run --separate-stderr rootlet stop $ONE
+    failed 1 "several have that name: pid"
+    for pid in $(rootlet ps | awk -v d="$PWD/" 'index($0, d) { print $2 }'); do rootlet kill "$pid"; done
+    [ -z "$(guests)" ]
+}
+
+@test "run folders that nobody knows of any more are removed, others stay" {
+    mkdir -p tmp/rootlet-0123456789abcdef/one tmp/rootlet-1123456789abcdef tmp/rootlet-2123456789abcdef tmp/rootlet-x
+    touch -d '2 hours ago' tmp/rootlet-0123456789abcdef tmp/rootlet-2123456789abcdef tmp/rootlet-x
+    (cd tmp/rootlet-2123456789abcdef && exec sleep 30) 3>&- &
+    sleep=$!
+    start $ONE
+    rootlet kill "$(rootlet ps | awk -v d="$PWD/$ONE/" 'index($0, d) { print $2 }')"
+    [ "$(ls tmp)" = "$(printf '%s\n' rootlet-1123456789abcdef rootlet-2123456789abcdef rootlet-x)" ]
+    kill $sleep
+}
