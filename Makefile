@@ -13,7 +13,7 @@ DEV_DEPS = clang clang-format clang-tidy cppcheck libclang-rt-14-dev genext2fs
 CFLAGS   = -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Werror
 CPPFLAGS = -Ibuilder -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
-           -DRL_VERSION='"$(VERSION)"'
+           -DRL_VERSION='"$(VERSION)"' -DRL_GUEST_INIT='"$(GUEST_INIT)"'
 LDLIBS   = -lext2fs -le2p -lcom_err -lconfuse -lcrypto -ljansson -lz -lpthread
 
 ifdef SANITIZE
@@ -29,7 +29,7 @@ OBJECTS  := $(SOURCES:%.c=$(B)/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*.c)))
 CLI      := $(sort $(wildcard tests/cli/*.bats))
 BOOT     := $(sort $(wildcard tests/boot/*.bats))
-C_FILES  := $(sort $(wildcard builder/*.[ch] builder/*/*.[ch] tests/*/*.[ch]))
+C_FILES  := $(sort $(wildcard builder/*.[ch] builder/*/*.[ch] builder/*/*/*.[ch] tests/*/*.[ch]))
 COMPILE   = $(CC) -std=gnu11 $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(SANITIZER) -MMD -MP
 
 all: rootlet
@@ -47,6 +47,18 @@ $(B)/%.o: %.c Makefile
 	@echo "  CC    $<"
 	@$(COMPILE) -c -o $@ $<
 
+# The init of guests that run a command. It becomes a part of the program, and there is no libc in it.
+GUEST_INIT := $(B)/guest-init
+GUEST_C    := $(sort $(wildcard builder/uml/guest-init/*.c))
+
+$(GUEST_INIT): $(GUEST_C) $(wildcard builder/uml/guest-init/*.h) builder/uml/channel.h Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	@$(CC) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -Os -s -static -nostdlib -ffreestanding -fno-pie -fno-stack-protector \
+		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $(GUEST_C)
+
+$(B)/builder/uml/payload.o: $(GUEST_INIT)
+
 $(B)/tests/unit/%: tests/unit/%.c $(filter-out $(B)/builder/main.o,$(OBJECTS))
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -62,7 +74,7 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(filter-out $(B)/builder/
 	@echo "  CC    $<"
 	@$(COMPILE) -MF $@.d -DCORPUS='"tests/fuzz/$*"' -o $@ $(filter tests/%.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LDLIBS)
 
-fuzz:
+fuzz: $(GUEST_INIT)
 	@for target in $(TARGETS); do \
 		mkdir -p build/fuzz/$$target-inputs && echo "  FUZZ  $$target" && \
 		clang -std=gnu11 $(WARNINGS) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \

@@ -1,3 +1,4 @@
+#include "cmd/command.h"
 #include "cmd/recipes.h"
 
 #include "base/mem.h"
@@ -12,10 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATUS_TIMEOUT 124 /* as timeout(1) */
-#define STATUS_PANIC   125
-#define STATUS_SIGNAL  128 /* and the signal's number, as the shell has it */
-
 enum { OPT_KERNEL = 256, OPT_MEM, OPT_DISK, OPT_TIMEOUT, OPT_APPEND };
 
 static const struct rl_option options[] = {
@@ -25,6 +22,7 @@ static const struct rl_option options[] = {
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
+	RL_OPTIONS_COMMAND,
 	RL_OPTION_SET,
 	RL_OPTION_RECIPES,
 	{0, NULL, NULL, NULL},
@@ -40,7 +38,7 @@ struct machine {
 	struct rl_list paths; /* owned by us, pointed to by disks */
 	struct rl_recipes recipes;
 	char *kernel; /* of the recipe */
-	bool has_command;
+	struct rl_command command;
 };
 
 static void add_words(struct rl_list *list, const char *text)
@@ -57,7 +55,7 @@ static void add_words(struct rl_list *list, const char *text)
 
 static int parse(struct rl_cmd *cmd, struct machine *m)
 {
-	int id;
+	int id, taken;
 
 	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE) {
 		if (id == OPT_KERNEL)
@@ -79,13 +77,20 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->folder = cmd->value;
 		else if (rl_recipes_option(&m->recipes, cmd, id))
 			continue;
-		else if (!m->target)
+		else if ((taken = rl_command_option(&m->command, cmd, id)) != 0) {
+			if (taken < 0)
+				return -1;
+		} else if (!m->target)
 			m->target = cmd->value;
+		else if (cmd->only_args)
+			rl_list_add(&m->command.arguments, cmd->value);
 		else
-			m->has_command = true;
+			return rl_cmd_usage(cmd, "'%s': a command stands behind a --", cmd->value);
 	}
 	if (id != RL_CMD_USAGE && !m->target)
 		return rl_cmd_usage(cmd, "which recipe or image?");
+	if (id != RL_CMD_USAGE && m->command.option && !m->command.arguments.count)
+		return rl_cmd_usage(cmd, "%s is for a command, which stands behind a --", m->command.option);
 	return id == RL_CMD_USAGE ? -1 : 0;
 }
 
@@ -164,11 +169,46 @@ static void say_how_to_leave(void *context)
 	rl_cmd_note(context, "Ctrl-A x ends the guest");
 }
 
+/* How a guest that ran its own init ended. */
 static int boot(struct rl_cmd *cmd, struct machine *m)
 {
 	struct rl_guest_result result = {.status = 0};
-	struct rl_list words = {.items = NULL};
 	int status = RL_EXIT_DONE;
+
+	if (rl_guest_run(&m->guest, &result, &cmd->err))
+		status = rl_cmd_failed(cmd);
+	else if (result.end == RL_GUEST_OFF && result.status_lost) {
+		rl_fail(&cmd->err, m->target, "run",
+			"powered off, but its kernel crashed after that: the guest's exit status is lost");
+		rl_cmd_failed(cmd);
+		status = RL_STATUS_TROUBLE;
+	} else if (result.end == RL_GUEST_OFF)
+		status = result.status;
+	else if (result.end == RL_GUEST_PANIC) {
+		rl_fail(&cmd->err, m->target, "run", "kernel panic: %s",
+			result.reason ? result.reason : "the kernel crashed");
+		rl_cmd_failed(cmd);
+		status = RL_STATUS_TROUBLE;
+	} else if (result.end == RL_GUEST_TIMEOUT) {
+		rl_fail(&cmd->err, m->target, "run", "still running after %llu s: ended",
+			(unsigned long long)m->guest.seconds);
+		rl_cmd_failed(cmd);
+		status = RL_STATUS_TIMEOUT;
+	} else if (result.end == RL_GUEST_SIGNAL) {
+		rl_fail(&cmd->err, m->target, "run", "ended by SIG%s", sigabbrev_np(result.status));
+		rl_cmd_failed(cmd);
+		status = RL_STATUS_SIGNAL + result.status;
+	} else {
+		rl_cmd_note(cmd, "%s: ended from the terminal, without a shutdown", m->target);
+	}
+	rl_guest_result_free(&result);
+	return status;
+}
+
+static int start(struct rl_cmd *cmd, struct machine *m)
+{
+	struct rl_list words = {.items = NULL};
+	int status;
 
 	for (size_t i = 0; m->recipes.image.name && i < m->recipes.image.run.append.count; i++)
 		rl_list_add(&words, m->recipes.image.run.append.items[i]);
@@ -180,33 +220,10 @@ static int boot(struct rl_cmd *cmd, struct machine *m)
 	m->guest.append_count = words.count;
 	m->guest.on_terminal = say_how_to_leave;
 	m->guest.context = cmd;
-	if (rl_guest_run(&m->guest, &result, &cmd->err))
-		status = rl_cmd_failed(cmd);
-	else if (result.end == RL_GUEST_OFF && result.status_lost) {
-		rl_fail(&cmd->err, m->target, "run",
-			"powered off, but its kernel crashed after that: the guest's exit status is lost");
-		rl_cmd_failed(cmd);
-		status = STATUS_PANIC;
-	} else if (result.end == RL_GUEST_OFF)
-		status = result.status;
-	else if (result.end == RL_GUEST_PANIC) {
-		rl_fail(&cmd->err, m->target, "run", "kernel panic: %s",
-			result.reason ? result.reason : "the kernel crashed");
-		rl_cmd_failed(cmd);
-		status = STATUS_PANIC;
-	} else if (result.end == RL_GUEST_TIMEOUT) {
-		rl_fail(&cmd->err, m->target, "run", "still running after %llu s: ended",
-			(unsigned long long)m->guest.seconds);
-		rl_cmd_failed(cmd);
-		status = STATUS_TIMEOUT;
-	} else if (result.end == RL_GUEST_SIGNAL) {
-		rl_fail(&cmd->err, m->target, "run", "ended by SIG%s", sigabbrev_np(result.status));
-		rl_cmd_failed(cmd);
-		status = STATUS_SIGNAL + result.status;
-	} else {
-		rl_cmd_note(cmd, "%s: ended from the terminal, without a shutdown", m->target);
-	}
-	free(result.reason);
+	if (m->command.arguments.count)
+		status = rl_command_run(&m->command, cmd, &m->guest);
+	else
+		status = boot(cmd, m);
 	rl_list_free(&words);
 	return status;
 }
@@ -216,16 +233,17 @@ static int run(struct rl_cmd *cmd)
 	struct machine m = {.target = NULL};
 	int result = parse(cmd, &m), status;
 
-	if (!result && m.has_command)
-		result = rl_fail(
-			&cmd->err, m.target, "run", "running a command in the guest is not supported yet");
 	if (!result && is_image(m.target))
 		add_disk(&m, m.target, false);
 	else if (!result)
 		result = take_recipe(cmd, &m);
 	if (!result)
 		add_extra_disks(&m);
-	status = result ? rl_cmd_failed(cmd) : boot(cmd, &m);
+	if (!result)
+		status = start(cmd, &m);
+	else
+		status = m.command.arguments.count ? rl_command_failed(cmd) : rl_cmd_failed(cmd);
+	rl_command_free(&m.command);
 	rl_recipes_free(&m.recipes);
 	free(m.kernel);
 	rl_list_free(&m.append);

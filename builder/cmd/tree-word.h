@@ -12,5 +12,8 @@
  */
 int rl_tree_word_load(
 	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node);
+/* The same of a source and a path in it that are apart already. */
+int rl_tree_path_load(struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner,
+	struct rl_tree **tree, struct rl_node **node);
 
 #endif

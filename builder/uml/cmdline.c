@@ -1,3 +1,4 @@
+#include "uml/channel.h"
 #include "uml/uml-internal.h"
 
 #include "base/mem.h"
@@ -95,7 +96,17 @@ static int add_words(const struct rl_guest *guest, struct rl_argv *argv, struct 
 	return 0;
 }
 
-int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, struct rl_argv *argv,
+/* The words that start our init, from the job disk; the last ones, so that they hold. */
+static void add_job(int disk, int channel, struct rl_argv *argv)
+{
+	rl_argv_printf(argv, "ubd%drd=/proc/self/fd/%d", RL_JOB_DISK, disk);
+	rl_argv_printf(argv, "con%d=fd:%d,fd:%d", RL_CHANNEL_CONSOLE, channel, channel);
+	rl_argv_add(argv, "root=/dev/ubd" RL_JOB_DISK_LETTER);
+	rl_argv_add(argv, "ro");
+	rl_argv_add(argv, "init=/init");
+}
+
+int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, struct rl_argv *argv,
 	struct rl_error *err)
 {
 	uint64_t memory = guest->memory ? guest->memory : RL_MEMORY_DEFAULT;
@@ -110,7 +121,7 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, stru
 	for (size_t i = 0; i < guest->disk_count; i++)
 		rl_argv_printf(argv, "ubd%zu%sd=/proc/self/fd/%d", i, guest->disks[i].read_only ? "r" : "",
 			disks[i]);
-	if (guest->disk_count) {
+	if (guest->disk_count && !guest->command) {
 		rl_argv_add(argv, "root=/dev/ubda");
 		rl_argv_add(argv, guest->disks[0].read_only ? "ro" : "rw");
 	}
@@ -121,6 +132,8 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, stru
 	add_umid(guest->name ? guest->name : "guest", argv);
 	if (add_words(guest, argv, err))
 		return -1;
+	if (guest->command)
+		add_job(disks[RL_JOB_DISK], channel, argv);
 	for (size_t i = 1; i < argv->count; i++)
 		size += strlen(argv->items[i]) + 1;
 	if (size > RL_CMDLINE_MAX)

@@ -18,11 +18,8 @@ static bool own_terminal(void)
 
 static int open_pty(struct rl_console *console)
 {
-	struct termios raw;
+	struct termios raw = console->saved;
 
-	if (tcgetattr(STDIN_FILENO, &console->saved))
-		return -1;
-	raw = console->saved;
 	cfmakeraw(&raw);
 	/* UML turns OPOST on while its kernel prints, so that "\n" alone starts a line at the left. */
 	raw.c_oflag |= ONLCR;
@@ -49,10 +46,15 @@ static int open_sockets(struct rl_console *console)
 	return 0;
 }
 
-int rl_console_open(struct rl_console *console, struct rl_error *err)
+int rl_console_open(struct rl_console *console, enum rl_console_use use, struct rl_error *err)
 {
-	console->terminal = own_terminal();
-	if (console->terminal ? open_pty(console) : open_sockets(console))
+	console->terminal = use != RL_CONSOLE_LOG && own_terminal();
+	console->pty = use == RL_CONSOLE_GUEST && console->terminal;
+	if (use == RL_CONSOLE_RAW && !console->terminal)
+		return rl_fail(err, "terminal", "give to the command", "standard input and output are none");
+	if (console->terminal && tcgetattr(STDIN_FILENO, &console->saved))
+		return rl_fail_errno(err, "terminal", "look at", errno);
+	if (console->pty ? open_pty(console) : open_sockets(console))
 		return rl_fail_errno(err, "console", "open", errno);
 	if (fcntl(console->ours, F_SETFL, O_RDWR | O_NONBLOCK))
 		return rl_fail_errno(err, "console", "open", errno);
@@ -89,7 +91,7 @@ void rl_console_resize(const struct rl_console *console)
 {
 	struct winsize size;
 
-	if (console->terminal && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
+	if (console->pty && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
 		ioctl(console->ours, TIOCSWINSZ, &size);
 }
 

@@ -62,7 +62,7 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Only 0, 1, 2, the console and the disks are handed over. */
+/* Only 0, 1, 2, the console, the channel and the disks are handed over. */
 static int hand_over(const struct rl_guardian_job *job)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -71,6 +71,8 @@ static int hand_over(const struct rl_guardian_job *job)
 		return -1;
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (fcntl(job->console->guest, F_SETFD, 0))
+		return -1;
+	if (job->channel >= 0 && fcntl(job->channel, F_SETFD, 0))
 		return -1;
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		if (job->disks[i] >= 0 && fcntl(job->disks[i], F_SETFD, 0))
@@ -101,7 +103,7 @@ static void become_uml(const struct rl_guardian_job *job, pid_t parent, int repo
 		 * As UML's controlling terminal the pty sends it SIGWINCH; otherwise UML starts a
 		 * helper in a session of its own for that.
 		 */
-		if (job->console->terminal)
+		if (job->console->pty)
 			ioctl(job->console->guest, TIOCSCTTY, 0);
 		execve(job->kernel, job->argv, env);
 	}

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +24,10 @@ struct run {
 	struct rl_console console;
 	struct rl_guardian guardian;
 	struct rl_relay relay;
+	/* For a command. */
+	struct rl_job job;
+	int channel[2]; /* ours, the guest's */
+	struct rl_session session;
 };
 
 /* So that no descriptor of ours becomes 0, 1 or 2. */
@@ -44,6 +50,39 @@ static void empty_standard(const bool filled[3])
 			close(i);
 }
 
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The job disk takes the last number. */
+static int prepare_command(struct run *run, struct rl_error *err)
+{
+	int size = RL_CHANNEL_BUFFER;
+
+	if (run->guest->disk_count > RL_JOB_DISK)
+		return rl_fail(err, run->guest->disks[RL_JOB_DISK].path, "use as a disk",
+			"a guest that runs a command has at most %d disks", RL_JOB_DISK);
+	if (rl_job_open(&run->job, run->guest->command, same_file(STDOUT_FILENO, STDERR_FILENO), err))
+		return -1;
+	run->disks[RL_JOB_DISK] = run->job.fd;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->channel) ||
+		fcntl(run->channel[0], F_SETFL, O_RDWR | O_NONBLOCK))
+		return rl_fail_errno(err, run->name, "make a channel", errno);
+	/* All that may be under way shall fit; if it does not, UML has to try again and again. */
+	setsockopt(run->channel[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+static enum rl_console_use console_use(const struct rl_guest *guest)
+{
+	if (!guest->command)
+		return RL_CONSOLE_GUEST;
+	return guest->command->terminal ? RL_CONSOLE_RAW : RL_CONSOLE_LOG;
+}
+
 /* All that can be wrong without a kernel running. */
 static int check(struct run *run, struct rl_error *err)
 {
@@ -53,9 +92,11 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (rl_disks_open(guest, run->disks, err))
 		return -1;
-	if (rl_console_open(&run->console, err))
+	if (guest->command && prepare_command(run, err))
 		return -1;
-	if (rl_cmdline(guest, run->disks, run->console.guest, &run->argv, err))
+	if (rl_console_open(&run->console, console_use(guest), err))
+		return -1;
+	if (rl_cmdline(guest, run->disks, run->console.guest, run->channel[1], &run->argv, err))
 		return -1;
 	if (rl_run_folder(guest->memory ? guest->memory : RL_MEMORY_DEFAULT, &run->folder, err))
 		return -1;
@@ -74,6 +115,7 @@ static int start(struct run *run, struct rl_error *err)
 		.folder = run->folder,
 		.disks = run->disks,
 		.messages = run->messages[1],
+		.channel = run->channel[1],
 		.console = &run->console,
 	};
 
@@ -82,6 +124,7 @@ static int start(struct run *run, struct rl_error *err)
 	if (rl_guardian_start(&run->guardian, &job, err))
 		return -1;
 	rl_close(&run->console.guest);
+	rl_close(&run->channel[1]);
 	rl_close(&run->messages[1]);
 	return rl_console_attach(&run->console, err);
 }
@@ -109,6 +152,38 @@ static bool crashed_after_power_off(const struct rl_relay *relay)
 	       (WTERMSIG(relay->end.status) == SIGABRT || WTERMSIG(relay->end.status) == SIGSEGV);
 }
 
+/* How the command ended, if the guest got as far as telling and doing all that was to be done. */
+static bool command_ended(const struct run *run, struct rl_guest_result *result)
+{
+	static const enum rl_guest_end ends[RL_FATES] = {
+		[RL_FATE_EXITED] = RL_GUEST_DONE,
+		[RL_FATE_KILLED] = RL_GUEST_DONE,
+		[RL_FATE_NOT_FOUND] = RL_GUEST_NOT_FOUND,
+		[RL_FATE_NOT_EXECUTED] = RL_GUEST_NOT_EXECUTED,
+		[RL_FATE_NOT_STARTED] = RL_GUEST_NOT_STARTED,
+		[RL_FATE_TROUBLE] = RL_GUEST_TROUBLE,
+	};
+	const struct rl_talk *talk = &run->session.talk;
+	struct rl_error words = RL_ERROR_NONE;
+
+	if (!run->guest->command || !talk->over || !talk->has_fate || run->relay.cut ||
+		run->relay.stop == RL_STOP_TIMEOUT)
+		return false;
+	result->end = ends[talk->fate];
+	result->unclean = !talk->clean;
+	if (result->end == RL_GUEST_DONE) {
+		result->status = talk->number + (talk->fate == RL_FATE_KILLED ? 128 : 0);
+		return true;
+	}
+	if (talk->number)
+		rl_fail_errno(&words, talk->subject, talk->action, talk->number);
+	else
+		rl_fail(&words, talk->subject, "", "%s", talk->action);
+	result->reason = rl_error_text(&words);
+	rl_error_clear(&words);
+	return true;
+}
+
 static int conclude(const struct run *run, struct rl_guest_result *result, struct rl_error *err)
 {
 	static const enum rl_guest_end ends[] = {
@@ -121,8 +196,12 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	char *words = never_booted(relay) ? rl_last_line(&relay->said) : NULL;
 
+	if (command_ended(run, result)) {
+		free(words);
+		return 0;
+	}
 	/* A guest that ended by itself at the same moment has ended by itself. */
-	if (relay->stop && (killed || relay->cut)) {
+	if (relay->stop && (killed || relay->cut || run->session.talk.over)) {
 		result->end = ends[relay->stop];
 		result->status = relay->signal;
 	} else if (words) {
@@ -159,7 +238,18 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 		.seconds = run->guest->seconds,
 		.name = run->name,
 	};
-	status = rl_relay(&run->relay, err);
+	run->session = (struct rl_session){
+		.relay = &run->relay,
+		.job = &run->job,
+		.channel = run->channel[0],
+	};
+	rl_talk_init(&run->session.talk);
+	if (run->guest->command) {
+		run->session.log = run->guest->command->log;
+		run->session.verbose = run->guest->command->verbose;
+		run->session.raw = run->guest->command->terminal;
+	}
+	status = run->guest->command ? rl_session(&run->session, err) : rl_relay(&run->relay, err);
 	/* Also after a failure: the guest may have written, and it is gone once this returns. */
 	rl_console_close(&run->console);
 	rl_guardian_close(&run->guardian);
@@ -168,12 +258,28 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 	return conclude(run, result, err);
 }
 
+/* What the guest has said, for whoever wants to know more. */
+static void take_words(struct run *run, struct rl_guest_result *result)
+{
+	struct rl_talk *talk = &run->session.talk;
+
+	/* A kernel without a console says it elsewhere. */
+	result->log = run->relay.silent ? run->relay.said : run->relay.tail;
+	*(run->relay.silent ? &run->relay.said : &run->relay.tail) = (struct rl_buf)RL_BUF_NONE;
+	result->mounts = talk->mounts;
+	result->mount_count = talk->mount_count;
+	talk->mounts = NULL;
+	talk->mount_count = 0;
+}
+
 int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, struct rl_error *err)
 {
 	struct run run = {
 		.guest = guest,
 		.name = guest->name ? guest->name : "guest",
 		.messages = {-1, -1},
+		.channel = {-1, -1},
+		.job = RL_JOB_NONE,
 		.argv = RL_ARGV_NONE,
 		.console = RL_CONSOLE_NONE,
 		.guardian = RL_GUARDIAN_NONE,
@@ -186,8 +292,15 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	status = attempt(&run, result, err);
 	rl_console_close(&run.console);
 	rl_guardian_close(&run.guardian);
+	if (guest->command)
+		take_words(&run, result);
+	rl_talk_free(&run.session.talk);
 	rl_relay_free(&run.relay);
+	run.disks[RL_JOB_DISK] = guest->command ? -1 : run.disks[RL_JOB_DISK];
 	rl_disks_close(run.disks);
+	rl_job_close(&run.job);
+	rl_close(&run.channel[0]);
+	rl_close(&run.channel[1]);
 	rl_close(&run.messages[0]);
 	rl_close(&run.messages[1]);
 	rl_argv_free(&run.argv);
@@ -195,4 +308,13 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	free(run.folder);
 	empty_standard(run.filled);
 	return status;
+}
+
+void rl_guest_result_free(struct rl_guest_result *result)
+{
+	free(result->reason);
+	for (size_t i = 0; i < result->mount_count; i++)
+		free(result->mounts[i].path);
+	free(result->mounts);
+	rl_buf_free(&result->log);
 }

@@ -31,7 +31,7 @@ struct state {
 	bool ended; /* the guest has; the rest of its output is still to be read and written */
 };
 
-static int64_t now_ms(void)
+int64_t rl_now_ms(void)
 {
 	struct timespec t;
 
@@ -39,7 +39,7 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void drop_front(struct rl_buf *buf, size_t size)
+void rl_drop_front(struct rl_buf *buf, size_t size)
 {
 	buf->size -= size;
 	memmove(buf->data, buf->data + size, buf->size);
@@ -51,7 +51,7 @@ static void stop(struct state *s, enum rl_stop why)
 	if (s->relay->stop)
 		return;
 	s->relay->stop = why;
-	s->end_ms = now_ms() + PATIENCE_MS;
+	s->end_ms = rl_now_ms() + PATIENCE_MS;
 	rl_guardian_stop(s->relay->guardian);
 }
 
@@ -80,7 +80,7 @@ static void prepare(struct state *s)
 /* How long to wait at most; false: as long as it takes. */
 static bool time_limit(const struct state *s, struct timespec *limit)
 {
-	int64_t left = s->end_ms - now_ms();
+	int64_t left = s->end_ms - rl_now_ms();
 
 	if (s->ended && !s->to_output.size)
 		left = 0; /* only what is in the console's buffer is still to be read */
@@ -118,7 +118,7 @@ static void write_guest(struct state *s)
 	ssize_t n = write(s->guest, s->to_guest.data, s->to_guest.size);
 
 	if (n > 0)
-		drop_front(&s->to_guest, (size_t)n);
+		rl_drop_front(&s->to_guest, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)
 		s->to_guest.size = 0; /* the guest is gone */
 }
@@ -158,7 +158,7 @@ static int write_output(struct state *s, struct rl_error *err)
 	ssize_t n = write(STDOUT_FILENO, s->to_output.data, size);
 
 	if (n >= 0) {
-		drop_front(&s->to_output, (size_t)n);
+		rl_drop_front(&s->to_output, (size_t)n);
 		return 0;
 	}
 	if (errno == EAGAIN || errno == EINTR)
@@ -226,9 +226,9 @@ static int step(struct state *s, const sigset_t *blocked, const sigset_t *open, 
 static int run(struct state *s, const sigset_t *blocked, const sigset_t *open, struct rl_error *err)
 {
 	while (!done(s)) {
-		if (now_ms() >= s->end_ms && !s->relay->stop)
+		if (rl_now_ms() >= s->end_ms && !s->relay->stop)
 			stop(s, RL_STOP_TIMEOUT);
-		if (now_ms() >= s->end_ms && s->ended) {
+		if (rl_now_ms() >= s->end_ms && s->ended) {
 			s->relay->cut = true;
 			break;
 		}
@@ -238,18 +238,17 @@ static int run(struct state *s, const sigset_t *blocked, const sigset_t *open, s
 	return 0;
 }
 
-/* Reading the terminal from the background would stop this process. */
-static int usable_input(void)
+int rl_usable_input(void)
 {
 	if (isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) != getpgrp())
 		return -1;
 	return STDIN_FILENO;
 }
 
-static int64_t deadline(uint64_t seconds)
+int64_t rl_deadline(uint64_t seconds)
 {
 	/* Longer than a century is never. */
-	return seconds && seconds < UINT32_MAX ? now_ms() + (int64_t)seconds * 1000 : INT64_MAX;
+	return seconds && seconds < UINT32_MAX ? rl_now_ms() + (int64_t)seconds * 1000 : INT64_MAX;
 }
 
 int rl_relay(struct rl_relay *relay, struct rl_error *err)
@@ -259,8 +258,8 @@ int rl_relay(struct rl_relay *relay, struct rl_error *err)
 		.relay = relay,
 		.guest = relay->console->ours,
 		.messages = relay->messages,
-		.input = usable_input(),
-		.end_ms = deadline(relay->seconds),
+		.input = rl_usable_input(),
+		.end_ms = rl_deadline(relay->seconds),
 	};
 	sigset_t before, open, blocked, winch;
 	int result;

@@ -7,7 +7,12 @@
  *     guardian.c  the process that owns the guest's processes and its run folder
  *     console.c   the two ends of the guest's console; this process's terminal
  *     text.c      what is done to the console's bytes: escape key, line ends, a panic's words
- *     relay.c     moves the bytes and watches for the end, signals and the time limit
+ *     relay.c     moves the console's bytes and watches for the end, signals and the time limit
+ *     channel.h   what we and our init in a guest that runs a command say to each other
+ *     guest-init/ that init; payload.c has its program
+ *     job.c       the disk that brings it into the guest
+ *     talk.c      what is heard from it: checked, as the guest may send anything
+ *     session.c   the same as relay.c, for a command
  *     guest.c     the run as a whole
  *     doctor.c    rl_doctor()
  *     control.c   guests that run: found, talked to, ended
@@ -18,6 +23,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "uml/channel.h"
 #include "uml/uml.h"
 
 #include <stdbool.h>
@@ -34,9 +40,10 @@
 
 /*
  * Fills argv. UML opens the disks again through /proc/self/fd/N, so their paths may hold the commas
- * and colons at which it splits; both ends of its console are the descriptor console.
+ * and colons at which it splits; both ends of its console are the descriptor console, and those of the
+ * channel, for a command, that one.
  */
-int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, struct rl_argv *argv,
+int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, struct rl_argv *argv,
 	struct rl_error *err);
 
 /* ---- disk.c ---- */
@@ -68,17 +75,24 @@ int rl_run_folder(uint64_t memory, char **path, struct rl_error *err);
 struct rl_console {
 	int ours; /* non-blocking */
 	int guest; /* UML's end; closed here once UML has it */
-	bool terminal; /* a pty, and stdin is raw; otherwise a socket pair */
-	struct termios saved;
+	bool terminal; /* stdin is one, and raw */
+	bool pty; /* it is the guest's; otherwise a socket pair */
+	struct termios saved; /* if terminal */
+};
+
+enum rl_console_use {
+	RL_CONSOLE_GUEST, /* the guest's console, on our terminal if there is one */
+	RL_CONSOLE_LOG, /* only listened to */
+	RL_CONSOLE_RAW, /* the same, and our terminal, which there must be, is the command's */
 };
 
 #define RL_CONSOLE_NONE                                                                                      \
 	{                                                                                                    \
-		.ours = -1, .guest = -1, .terminal = false                                                   \
+		.ours = -1, .guest = -1, .terminal = false, .pty = false                                     \
 	}
 
 /* Makes the two ends; nothing happens to this process's terminal yet. */
-int rl_console_open(struct rl_console *console, struct rl_error *err);
+int rl_console_open(struct rl_console *console, enum rl_console_use use, struct rl_error *err);
 /* Makes stdin raw if it is the guest's terminal. */
 int rl_console_attach(const struct rl_console *console, struct rl_error *err);
 /* Gives the guest's terminal the size of ours. */
@@ -122,6 +136,7 @@ struct rl_guardian_job {
 	const char *folder; /* made, and removed at the end */
 	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
 	int messages; /* becomes UML's stdout and stderr */
+	int channel; /* a further one that it inherits; -1: none */
 	const struct rl_console *console;
 };
 
@@ -177,5 +192,84 @@ struct rl_relay {
 /* Runs until the guest has ended and its output is written. On failure the guest may still run. */
 int rl_relay(struct rl_relay *relay, struct rl_error *err);
 void rl_relay_free(struct rl_relay *relay);
+
+int64_t rl_now_ms(void);
+/* In rl_now_ms()'s time, so many seconds from now; INT64_MAX: never, as for 0. */
+int64_t rl_deadline(uint64_t seconds);
+void rl_drop_front(struct rl_buf *buf, size_t size);
+/* stdin, or -1 where reading it from the background would stop this process. */
+int rl_usable_input(void);
+
+/* ---- payload.c ---- */
+
+/* The program of the init in the guest. */
+const char *rl_guest_init(size_t *size);
+
+/* ---- job.c ---- */
+
+struct rl_job {
+	int fd; /* the disk: a file in memory; -1: none */
+	char *ring; /* of RL_RING_SIZE bytes; NULL: none */
+};
+
+#define RL_JOB_NONE                                                                                          \
+	{                                                                                                    \
+		.fd = -1, .ring = NULL                                                                       \
+	}
+
+/* Makes the disk. merged: the command's stdout and stderr go to the same place. */
+int rl_job_open(
+	struct rl_job *job, const struct rl_guest_command *command, bool merged, struct rl_error *err);
+void rl_job_close(struct rl_job *job);
+
+/* ---- talk.c: no I/O of its own ---- */
+
+struct rl_talk {
+	/* What the guest has said. */
+	bool hello;
+	bool has_fate; /* of the command; from then on only the end is to come */
+	enum rl_fate_kind fate;
+	int number;
+	char *subject, *action;
+	bool over, clean; /* the last word, and whether all file systems are unmounted */
+	bool deaf; /* the command reads no more */
+	struct rl_guest_mount *mounts;
+	size_t mount_count, mount_room;
+	struct rl_buf output[2]; /* of stdout and stderr, for the caller to write and take away */
+	struct rl_buf partial; /* of a frame */
+	uint32_t window[2]; /* what it may still send */
+	uint32_t owed[2]; /* what it has sent since it got its last credit */
+	uint64_t taken; /* position in the stream that goes through the ring */
+	/* What the guest is to be told. */
+	bool closed[2]; /* set by the caller: what still comes is dropped */
+	uint64_t announced, announced_before;
+	bool all_announced;
+	struct rl_buf to_guest; /* for the caller to send, once there was a hello */
+};
+
+void rl_talk_init(struct rl_talk *talk);
+void rl_talk_free(struct rl_talk *talk);
+/* Takes bytes from the guest; what it may not send is an error, and then no more is to be heard. */
+int rl_talk_hear(struct rl_talk *talk, const char *bytes, size_t size, struct rl_error *err);
+void rl_talk_say(struct rl_talk *talk, enum rl_frame_type type, unsigned stream, uint32_t value);
+/* Gives the guest credit for what has left output[stream], if it is worth it. */
+void rl_talk_credit(struct rl_talk *talk, unsigned stream);
+/* Tells up to where the ring is filled, if the guest can take that; all: nothing will follow. */
+void rl_talk_announce(struct rl_talk *talk, uint64_t filled, bool all);
+
+/* ---- session.c ---- */
+
+struct rl_session {
+	struct rl_relay *relay; /* as for rl_relay() */
+	const struct rl_job *job;
+	int channel; /* our end, non-blocking */
+	int log; /* the guest's log goes there too; -1: nowhere */
+	bool verbose; /* and to stderr */
+	bool raw; /* our terminal is the command's */
+	struct rl_talk talk; /* initialised by the caller, who frees it */
+};
+
+/* Runs until the guest has ended and the command's output is written. On failure the guest may still run. */
+int rl_session(struct rl_session *session, struct rl_error *err);
 
 #endif

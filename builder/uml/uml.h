@@ -13,6 +13,7 @@
 #ifndef RL_UML_UML_H
 #define RL_UML_UML_H
 
+#include "base/buf.h"
 #include "base/error.h"
 
 #include <stdbool.h>
@@ -24,7 +25,29 @@ struct rl_guest_disk {
 	bool read_only;
 };
 
+/* What the guest runs instead of its own init; see rl_guest_run(). */
+struct rl_guest_command {
+	const char *const
+		*arguments; /* at least one: the program, found by the guest's PATH if it has no slash */
+	size_t argument_count;
+	const char *const *variables; /* K=V, over those that every command gets */
+	size_t variable_count;
+	const char *folder; /* where it starts; NULL: / */
+	const char *user; /* NAME|UID[:GROUP|:GID], by the guest's own /etc/passwd; NULL: root */
+	bool terminal; /* it gets one, and ours, which must be there, becomes raw */
+	uint32_t rows, columns; /* of that */
+	int log; /* a descriptor for all of the guest's log; -1: none */
+	bool verbose; /* the guest's log goes to stderr, escaped */
+};
+
+/* Where the guest had one of its disks. */
+struct rl_guest_mount {
+	unsigned disk; /* ubda is 0 */
+	char *path; /* as the guest says */
+};
+
 struct rl_guest {
+	const struct rl_guest_command *command; /* NULL: the guest's own init runs */
 	const char *name; /* for messages and the umid; NULL: "guest" */
 	const char *kernel; /* a path or a name in PATH; NULL: linux.uml, then linux */
 	uint64_t memory; /* bytes; 0: 128 MiB */
@@ -53,6 +76,12 @@ enum rl_guest_end {
 	RL_GUEST_TIMEOUT, /* ended here after `seconds` */
 	RL_GUEST_SIGNAL, /* ended here because a signal asked for it: status is its number */
 	RL_GUEST_QUIT, /* ended from the terminal with the escape sequence */
+	/* The rest is of commands, for which RL_GUEST_OFF is an end before the command's own. */
+	RL_GUEST_DONE, /* the command ended: status is its own, or 128 and the signal that ended it */
+	RL_GUEST_NOT_FOUND, /* it could not be executed: reason */
+	RL_GUEST_NOT_EXECUTED,
+	RL_GUEST_NOT_STARTED, /* there is no such user or folder */
+	RL_GUEST_TROUBLE, /* the guest could not be made ready for it: its root cannot be mounted, say */
 };
 
 struct rl_guest_result {
@@ -64,7 +93,12 @@ struct rl_guest_result {
 	 * on a busy machine: a timer tick that comes while it leaves finds no task to belong to.
 	 */
 	bool status_lost;
-	char *reason; /* for RL_GUEST_PANIC: one line, control characters escaped; the caller frees it */
+	char *reason; /* for RL_GUEST_PANIC: one line, control characters escaped */
+	/* Of commands. */
+	bool unclean; /* the command ended, but a file system could not be unmounted */
+	struct rl_guest_mount *mounts; /* of disks that the guest's fstab names */
+	size_t mount_count;
+	struct rl_buf log; /* the end of the guest's log, as it came; also if the run failed */
 };
 
 /*
@@ -77,10 +111,20 @@ struct rl_guest_result {
  *
  * A caught signal (base/signals.h), the time limit and a stdout that cannot be written end the guest
  * at once: it is killed and has no chance to sync, as if its power was cut. Writable disks are synced
- * afterwards. -1: the guest was not started, its output could not be written, a disk could not be
+ * afterwards.
+ *
+ * With a command an init of ours takes the place of the guest's own: it mounts the first disk, what a root
+ * needs and the disks of its /etc/fstab, runs the command, ends what it left running, unmounts. stdin, stdout
+ * and stderr are the command's, byte by byte; where stdout and stderr are the same file they are for the
+ * command, too. At the time limit or a signal the command gets SIGTERM, or the signal, and the guest 5 s to
+ * end in order; at a second one it is killed. A stdout that nobody reads any more is the command's: it gets
+ * SIGPIPE.
+ *
+ * -1: the guest was not started, its output could not be written, a disk could not be
  * synced, or what became of it is not known; result is then empty.
  */
 int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, struct rl_error *err);
+void rl_guest_result_free(struct rl_guest_result *result);
 
 /* The absolute path of the kernel that would be run; the caller frees it. */
 int rl_guest_kernel(const char *kernel, char **path, struct rl_error *err);

@@ -1,0 +1,282 @@
+#include "cmd/command.h"
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/copy-out.h"
+#include "cmd/tree-word.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define LOG_LINES 20
+
+/* ---- options ---- */
+
+static int add_variable(struct rl_command *command, struct rl_cmd *cmd)
+{
+	const char *equals = strchr(cmd->value, '='), *value;
+	char *both;
+
+	if (equals == cmd->value || !*cmd->value)
+		return rl_cmd_usage(cmd, "--env takes NAME=VALUE or NAME, not '%s'", cmd->value);
+	if (equals) {
+		rl_list_add(&command->variables, cmd->value);
+		return 1;
+	}
+	/* One that we do not have either is left away. */
+	value = getenv(cmd->value);
+	if (value) {
+		both = rl_printf("%s=%s", cmd->value, value);
+		rl_list_add(&command->variables, both);
+		free(both);
+	}
+	return 1;
+}
+
+static int add_collect(struct rl_command *command, struct rl_cmd *cmd)
+{
+	const char *equals = strchr(cmd->value, '=');
+
+	if (cmd->value[0] != '/' || !equals || !equals[1])
+		return rl_cmd_usage(cmd, "--collect takes /PATH=DST, not '%s'", cmd->value);
+	rl_list_add(&command->collects, cmd->value);
+	return 1;
+}
+
+int rl_command_option(struct rl_command *command, struct rl_cmd *cmd, int id)
+{
+	const char *option = cmd->option;
+	int result = 1;
+
+	switch (id) {
+	case RL_OPT_ENV:
+		result = add_variable(command, cmd);
+		break;
+	case RL_OPT_COLLECT:
+		result = add_collect(command, cmd);
+		break;
+	case RL_OPT_CWD:
+		if (cmd->value[0] != '/')
+			return rl_cmd_usage(cmd, "--cwd takes an absolute path, not '%s'", cmd->value);
+		command->guest.folder = cmd->value;
+		break;
+	case RL_OPT_USER:
+		if (!*cmd->value)
+			return rl_cmd_usage(cmd, "--user takes a name or a number");
+		command->guest.user = cmd->value;
+		break;
+	case RL_OPT_LOG:
+		command->log = cmd->value;
+		break;
+	case 't':
+		command->guest.terminal = true;
+		break;
+	default:
+		return 0;
+	}
+	if (!command->option)
+		command->option = option;
+	return result;
+}
+
+/* ---- how it ended ---- */
+
+int rl_command_failed(struct rl_cmd *cmd)
+{
+	int status = rl_cmd_failed(cmd);
+
+	return status == RL_EXIT_USAGE ? status : RL_STATUS_TROUBLE;
+}
+
+/* The last lines of the guest's log, where it may say why. */
+static void show_log(const struct rl_cmd *cmd, const struct rl_buf *log)
+{
+	const char *end = log->data + log->size, *start = end;
+	int lines = 0;
+
+	if (!log->size || cmd->verbose)
+		return;
+	while (start > log->data && (start[-1] != '\n' || lines < LOG_LINES)) {
+		start--;
+		/* The end of the last line is not one more. */
+		if (*start == '\n' && start + 1 < end)
+			lines++;
+		if (lines == LOG_LINES) {
+			start++;
+			break;
+		}
+	}
+	fputs("rootlet: the end of the guest's log:\n", stderr);
+	while (start < end) {
+		const char *stop = memchr(start, '\n', (size_t)(end - start));
+		size_t size = (size_t)((stop ? stop : end) - start);
+		struct rl_buf line = RL_BUF_NONE;
+
+		while (size && start[size - 1] == '\r')
+			size--;
+		rl_text_escape(&line, start, size);
+		fprintf(stderr, "  | %.*s\n", (int)line.size, line.size ? line.data : "");
+		rl_buf_free(&line);
+		start = stop ? stop + 1 : end;
+	}
+}
+
+static int tell_end(struct rl_cmd *cmd, const struct rl_guest *guest, const struct rl_guest_result *result)
+{
+	const char *name = guest->command->arguments[0];
+	int status = RL_STATUS_TROUBLE;
+
+	switch (result->end) {
+	case RL_GUEST_DONE:
+		if (result->unclean)
+			rl_cmd_warn(cmd, "%s: a file system of the guest could not be unmounted", name);
+		return result->status;
+	case RL_GUEST_NOT_FOUND:
+	case RL_GUEST_NOT_EXECUTED:
+	case RL_GUEST_NOT_STARTED:
+		/* The log has nothing to add. */
+		fprintf(stderr, "rootlet: %s\n", result->reason);
+		return result->end == RL_GUEST_NOT_FOUND      ? RL_STATUS_NOT_FOUND
+		       : result->end == RL_GUEST_NOT_EXECUTED ? RL_STATUS_NOT_EXECUTED
+							      : RL_STATUS_TROUBLE;
+	case RL_GUEST_TROUBLE:
+		fprintf(stderr, "rootlet: %s\n", result->reason);
+		break;
+	case RL_GUEST_PANIC:
+		rl_fail(&cmd->err, name, "run", "kernel panic: %s",
+			result->reason ? result->reason : "the kernel crashed");
+		break;
+	case RL_GUEST_OFF:
+		rl_fail(&cmd->err, name, "run",
+			"the guest powered off, halted or rebooted before the command had ended");
+		break;
+	case RL_GUEST_TIMEOUT:
+		rl_fail(&cmd->err, name, "run", "still running after %llu s: ended",
+			(unsigned long long)guest->seconds);
+		status = RL_STATUS_TIMEOUT;
+		break;
+	case RL_GUEST_SIGNAL:
+		rl_fail(&cmd->err, name, "run", "killed with its guest after SIG%s",
+			sigabbrev_np(result->status));
+		status = RL_STATUS_SIGNAL + result->status;
+		break;
+	case RL_GUEST_QUIT:
+		rl_fail(&cmd->err, name, "run", "killed with its guest, from the terminal");
+		break;
+	}
+	if (rl_failed(&cmd->err))
+		rl_cmd_failed(cmd);
+	show_log(cmd, &result->log);
+	return status;
+}
+
+/* ---- what is brought back ---- */
+
+/* The disk that the path is on, and the path in it; a mount point itself is its disk's root. */
+static const char *find_disk(const struct rl_guest *guest, const struct rl_guest_result *result,
+	const char *path, const char **inside)
+{
+	size_t best = 0, disk = 0;
+
+	*inside = path;
+	for (size_t i = 0; i < result->mount_count; i++) {
+		const struct rl_guest_mount *m = &result->mounts[i];
+		size_t size = strlen(m->path);
+
+		while (size && m->path[size - 1] == '/')
+			size--;
+		if (size <= best || strncmp(m->path, path, size) != 0 || (path[size] && path[size] != '/') ||
+			m->disk >= guest->disk_count)
+			continue;
+		best = size;
+		disk = m->disk;
+		*inside = path[size] ? path + size : "/";
+	}
+	return guest->disks[disk].path;
+}
+
+static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struct rl_guest_result *result,
+	const char *word)
+{
+	const char *equals = strchr(word, '='), *inside, *file;
+	char *path = rl_strndup(word, (size_t)(equals - word));
+	struct rl_copy_out copy = {.cmd = cmd, .to = equals + 1};
+	struct rl_tree *tree = NULL;
+	struct rl_node *node;
+	int failed;
+
+	file = find_disk(guest, result, path, &inside);
+	failed = rl_tree_path_load(cmd, file, inside, true, &tree, &node) || rl_copy_out(&copy, node);
+	rl_tree_free(tree);
+	free(path);
+	return failed || copy.summary.failed ? -1 : 0;
+}
+
+static int collect_all(const struct rl_command *command, struct rl_cmd *cmd, const struct rl_guest *guest,
+	const struct rl_guest_result *result)
+{
+	int all = 0;
+
+	for (size_t i = 0; i < command->collects.count; i++)
+		if (collect(cmd, guest, result, command->collects.items[i])) {
+			if (rl_failed(&cmd->err))
+				rl_cmd_failed(cmd);
+			all = -1;
+		}
+	return all;
+}
+
+/* ---- */
+
+static int open_log(struct rl_command *command, struct rl_error *err)
+{
+	command->guest.log = -1;
+	if (!command->log)
+		return 0;
+	command->guest.log = open(command->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	return command->guest.log < 0 ? rl_fail_errno(err, command->log, "open", errno) : 0;
+}
+
+int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_guest *guest)
+{
+	struct rl_guest_result result = {.status = 0};
+	struct winsize size;
+	int status;
+
+	command->guest.arguments = (const char *const *)command->arguments.items;
+	command->guest.argument_count = command->arguments.count;
+	command->guest.variables = (const char *const *)command->variables.items;
+	command->guest.variable_count = command->variables.count;
+	command->guest.verbose = cmd->verbose > 0;
+	if (command->guest.terminal && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) {
+		command->guest.rows = size.ws_row;
+		command->guest.columns = size.ws_col;
+	}
+	guest->command = &command->guest;
+	if (open_log(command, &cmd->err) || rl_guest_run(guest, &result, &cmd->err)) {
+		status = rl_command_failed(cmd);
+		show_log(cmd, &result.log);
+	} else {
+		status = tell_end(cmd, guest, &result);
+		if (collect_all(command, cmd, guest, &result) && !status)
+			status = RL_STATUS_TROUBLE;
+	}
+	rl_close(&command->guest.log);
+	rl_guest_result_free(&result);
+	return status;
+}
+
+void rl_command_free(struct rl_command *command)
+{
+	rl_list_free(&command->arguments);
+	rl_list_free(&command->variables);
+	rl_list_free(&command->collects);
+}

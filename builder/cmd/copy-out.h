@@ -1,0 +1,22 @@
+/* Files and directories of an image, or of whatever became a tree, into the host's folders: for cp and run. */
+#ifndef RL_CMD_COPY_OUT_H
+#define RL_CMD_COPY_OUT_H
+
+#include "cmd/cmd.h"
+
+#include "source/extract.h"
+
+struct rl_copy_out {
+	struct rl_cmd *cmd;
+	bool preserve;
+	const char *to;
+	struct rl_extract_summary summary;
+};
+
+/*
+ * Into the folder that `to` is, under its own name, or to `to` itself. The root of an image has no name: what is
+ * in it goes into `to`. What cannot be made is told, and noted in the summary. -1: cmd->err.
+ */
+int rl_copy_out(struct rl_copy_out *copy, const struct rl_node *node);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * The init that runs a command in the guest: PID 1, from the job disk.
+ *
+ *     sys.c      system calls, strings
+ *     mounts.c   the guest's root and what is mounted in it; taken down again at the end
+ *     command.c  the command's user, environment, start
+ *     relay.c    its bytes to and from rootlet; its end
+ *     init.c     one after the other
+ */
+#ifndef RL_GUEST_INIT_INIT_H
+#define RL_GUEST_INIT_INIT_H
+
+#include "../channel.h"
+#include "sys.h"
+
+struct job {
+	struct rl_job_head head;
+	const char *folder, *user; /* "": none was asked for */
+	char **arguments, **variables; /* with a NULL behind the last */
+};
+
+/* How a step failed: what rootlet says of it. */
+struct failure {
+	uint32_t kind; /* enum rl_fate_kind */
+	int errno_value;
+	const char *subject, *action;
+};
+
+/* These return false and fill the failure, whose texts must live on. */
+bool fail(struct failure *failure, uint32_t kind, int errno_value, const char *subject, const char *action);
+
+/* ---- init.c ---- */
+
+extern int channel; /* the terminal to rootlet */
+
+/* Where the next frame with bytes is put together. */
+char *output_frame(void);
+void send_frame(uint8_t type, uint8_t stream, uint32_t value);
+/* With bytes NULL they are in output_frame() already, behind the room for the frame. */
+void send_bytes(uint8_t type, uint8_t stream, const void *bytes, size_t size);
+
+/* ---- mounts.c ---- */
+
+/* The kernel's own file systems, in the job disk's folders. */
+bool mount_own(struct failure *failure);
+/* The disk's root becomes ours, with what belongs into one, and what its fstab says of disks. */
+bool enter_root(struct failure *failure);
+/* With no process left: unmounts all and makes the root read-only. False: something stays as if the power was cut. */
+bool leave_root(void);
+
+/* ---- command.c ---- */
+
+struct ends {
+	int in, out[2]; /* ours of the command's pipes, not blocking, or of its terminal; -1: closed */
+	int pid;
+};
+
+bool start_command(const struct job *job, struct ends *ends, struct failure *failure);
+
+/* ---- relay.c ---- */
+
+/* Until the command has ended and all that it wrote was sent; returns its wait status. */
+int relay(const struct job *job, int disk, struct ends *ends);
+/* Ends all that runs besides. */
+void end_others(void);
+
+#endif

@@ -1,0 +1,333 @@
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/sockios.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define TABLE_MAX ((size_t)1 << 20) /* of fstab, and of the kernel's own lists */
+
+/* The kernel's proc, which the command cannot take away, whatever it does to /proc. */
+static int proc = -1;
+
+bool mount_own(struct failure *failure)
+{
+	long result = SYS(mount, "proc", "/proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL);
+
+	if (result)
+		return fail(failure, RL_FATE_TROUBLE, (int)-result, "proc", "mount in the guest");
+	/* It may be there: the kernel does it if it can. */
+	SYS(mount, "dev", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
+	proc = (int)SYS(open, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	return true;
+}
+
+/* The next word of a line that ends with a newline or a NUL; it gets a NUL. NULL: there is none. */
+static char *next_word(char **at)
+{
+	char *word = *at;
+
+	while (*word == ' ' || *word == '\t')
+		word++;
+	*at = word;
+	while (**at && **at != ' ' && **at != '\t' && **at != '\n')
+		++*at;
+	if (*at == word)
+		return NULL;
+	if (**at && **at != '\n')
+		*(*at)++ = '\0';
+	return word;
+}
+
+/* Ends the line at its newline, where the words of it have not; returns the next one, or NULL. */
+static char *end_line(char *line)
+{
+	char *end = (char *)find_byte(line, '\n');
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	return end + 1;
+}
+
+/* \040 and the like, as in fstab and in the kernel's lists of mounts. */
+static void decode(char *text)
+{
+	char *to = text;
+
+	for (const char *p = text; *p; to++) {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' &&
+			p[3] <= '7') {
+			*to = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + p[3] - '0');
+			p += 4;
+		} else {
+			*to = *p++;
+		}
+	}
+	*to = '\0';
+}
+
+/* Mounts a disk, read-only if it cannot be written to; of what type it is has to be tried. */
+static long mount_disk(const char *device, const char *place, const char *type, unsigned long flags)
+{
+	static const char *const usual[] = {"ext4", "ext3", "ext2"};
+	long result = -ENODEV, first = 0;
+	char *list, *line, *next;
+
+	if (!same(type, "auto")) {
+		result = SYS(mount, device, place, type, flags, NULL);
+		/* ext4's driver may be there for ext2 as well, and may not have the name. */
+		if (result != -ENODEV)
+			return result;
+	}
+	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+		result = SYS(mount, device, place, usual[i], flags, NULL);
+		if (result != -EINVAL && result != -ENODEV)
+			return result;
+		first = first ? first : result;
+	}
+	list = read_file(proc, "filesystems", TABLE_MAX, NULL);
+	for (line = list; line; line = next) {
+		next = end_line(line);
+		if (*line != '\t' || begins(line + 1, "ext"))
+			continue;
+		result = SYS(mount, device, place, line + 1, flags | MS_SILENT, NULL);
+		if (result != -EINVAL && result != -ENODEV)
+			return result;
+	}
+	return first;
+}
+
+static long mount_writable(const char *device, const char *place, const char *type, unsigned long flags)
+{
+	long result = mount_disk(device, place, type, flags);
+
+	return result == -EACCES || result == -EROFS ? mount_disk(device, place, type, flags | MS_RDONLY)
+						     : result;
+}
+
+/* ---- what is in a root while it runs ---- */
+
+static const struct {
+	const char *type, *place;
+	unsigned long flags;
+	const char *data;
+} usual_mounts[] = {
+	{"proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
+	{"sysfs", "/sys", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
+	{"devtmpfs", "/dev", MS_NOSUID, "mode=0755"},
+	{"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666"},
+	{"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"},
+	{"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"},
+};
+
+/* Where a folder is missing it is made; if that is not possible, the command has to do without. */
+static void mount_usual(void)
+{
+	static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+		{"/proc/self/fd/2", "/dev/stderr"}};
+
+	for (size_t i = 0; i < sizeof(usual_mounts) / sizeof(usual_mounts[0]); i++) {
+		SYS(mkdir, usual_mounts[i].place, 0755);
+		SYS(mount, usual_mounts[i].type, usual_mounts[i].place, usual_mounts[i].type,
+			usual_mounts[i].flags, usual_mounts[i].data);
+	}
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		SYS(symlink, links[i][0], links[i][1]);
+	/* What is written to /tmp stays on the disk, for --collect; a disk that cannot be written to has memory. */
+	if (SYS(mkdir, "/tmp", 01777) == 0)
+		SYS(chmod, "/tmp", 01777);
+	if (SYS(access, "/tmp", 2) == -EROFS)
+		SYS(mount, "tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+}
+
+static void loopback_up(void)
+{
+	int fd = (int)SYS(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request;
+
+	if (fd < 0)
+		return;
+	memset(&request, 0, sizeof(request));
+	put(request.ifr_name, request.ifr_name + sizeof(request.ifr_name), "lo");
+	request.ifr_flags = IFF_UP | IFF_RUNNING;
+	SYS(ioctl, fd, SIOCSIFFLAGS, &request);
+	SYS(close, fd);
+}
+
+static void set_hostname(void)
+{
+	size_t size;
+	char *name = read_file(AT_FDCWD, "/etc/hostname", 4096, &size);
+
+	if (!name)
+		return;
+	end_line(name);
+	if (*name && *name != '#')
+		SYS(sethostname, name, length(name));
+}
+
+/* ---- /etc/fstab: the disks ---- */
+
+static const struct {
+	const char *name;
+	unsigned long flag;
+} mount_flags[] = {
+	{"ro", MS_RDONLY},
+	{"nosuid", MS_NOSUID},
+	{"nodev", MS_NODEV},
+	{"noexec", MS_NOEXEC},
+	{"sync", MS_SYNCHRONOUS},
+	{"noatime", MS_NOATIME},
+	{"nodiratime", MS_NODIRATIME},
+	{"relatime", MS_RELATIME},
+};
+
+/* The flags that the options have; what else stands there is left out. False: it shall not be mounted. */
+static bool read_options(char *options, unsigned long *flags)
+{
+	char *next;
+
+	*flags = 0;
+	for (char *word = options; word; word = next) {
+		next = (char *)find_byte(word, ',');
+		if (next)
+			*next++ = '\0';
+		if (same(word, "noauto"))
+			return false;
+		for (size_t i = 0; i < sizeof(mount_flags) / sizeof(mount_flags[0]); i++)
+			if (same(word, mount_flags[i].name))
+				*flags |= mount_flags[i].flag;
+	}
+	return true;
+}
+
+/* ubdb to ubdo, whole: not the root, and not the job disk. */
+static bool is_data_disk(const char *device)
+{
+	return begins(device, "/dev/ubd") && device[8] > 'a' && device[8] < RL_JOB_DISK_LETTER[0] &&
+	       !device[9];
+}
+
+static bool mount_line(char *line, struct failure *failure)
+{
+	char *device = next_word(&line), *place = device ? next_word(&line) : NULL;
+	char *type = place ? next_word(&line) : NULL, *options = type ? next_word(&line) : NULL;
+	unsigned long flags = 0;
+	struct stat st;
+	long result;
+
+	if (!type || !is_data_disk(device) || *place != '/' || (options && !read_options(options, &flags)))
+		return true;
+	/* It was not given to this guest. */
+	result = SYS(open, device, O_RDONLY | O_CLOEXEC, 0);
+	if (result == -ENXIO || result == -ENOENT)
+		return true;
+	if (result >= 0)
+		SYS(close, result);
+	decode(place);
+	if (SYS(stat, place, &st) == -ENOENT)
+		SYS(mkdir, place, 0755);
+	result = mount_writable(device, place, type, flags);
+	if (result)
+		return fail(failure, RL_FATE_TROUBLE, (int)-result, place,
+			"mount in the guest, as its /etc/fstab says");
+	send_bytes(RL_FRAME_MOUNTED, (uint8_t)(device[8] - 'a'), place, length(place));
+	return true;
+}
+
+static bool mount_fstab(struct failure *failure)
+{
+	char *line = read_file(AT_FDCWD, "/etc/fstab", TABLE_MAX, NULL), *next;
+
+	for (; line; line = next) {
+		next = end_line(line);
+		if (*line != '#' && !mount_line(line, failure))
+			return false;
+	}
+	return true;
+}
+
+bool enter_root(struct failure *failure)
+{
+	long result = mount_writable("/dev/ubda", "/root", "auto", 0);
+
+	if (result)
+		return fail(failure, RL_FATE_TROUBLE, (int)-result, "/dev/ubda", "mount as the guest's root");
+	SYS(chdir, "/root");
+	result = SYS(mount, ".", "/", NULL, MS_MOVE, NULL);
+	if (!result)
+		result = SYS(chroot, ".");
+	if (result)
+		return fail(failure, RL_FATE_TROUBLE, (int)-result, "/dev/ubda", "make it the guest's root");
+	SYS(chdir, "/");
+	mount_usual();
+	loopback_up();
+	set_hostname();
+	return mount_fstab(failure);
+}
+
+/* ---- the end ---- */
+
+static void swap_off(void)
+{
+	char *line = read_file(proc, "swaps", TABLE_MAX, NULL), *next;
+
+	/* The first line is a heading. */
+	for (line = line ? end_line(line) : NULL; line; line = next) {
+		next = end_line(line);
+		char *name = next_word(&line);
+
+		if (name) {
+			decode(name);
+			SYS(swapoff, name);
+		}
+	}
+}
+
+/* Unmounts what can be of all that we see, the last ones first; false: there was nothing. */
+static bool unmount_all(void)
+{
+	char *table = read_file(proc, "self/mounts", TABLE_MAX, NULL), *line, *next;
+	char **places;
+	size_t count = 0, lines = 1;
+	bool any = false;
+
+	if (!table)
+		return false;
+	for (const char *p = table; *p; p++)
+		lines += *p == '\n';
+	places = take(lines * sizeof(*places));
+	for (line = table; line && places; line = next) {
+		next = end_line(line);
+		char *place = next_word(&line) ? next_word(&line) : NULL;
+
+		if (!place || same(place, "/"))
+			continue;
+		decode(place);
+		places[count++] = place;
+	}
+	while (count--)
+		any = SYS(umount2, places[count], UMOUNT_NOFOLLOW) == 0 || any;
+	return any;
+}
+
+bool leave_root(void)
+{
+	SYS(chdir, "/");
+	swap_off();
+	SYS(sync);
+	/* What was moved stands before what it needs, and is free in another round. */
+	for (int i = 0; i < 16 && unmount_all(); i++)
+		;
+	if (SYS(mount, NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
+		return true;
+	/* As Alt-SysRq-u does: whatever is open. */
+	write_file(proc, "sysrq-trigger", "u");
+	SYS(sync);
+	return false;
+}
