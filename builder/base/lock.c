@@ -19,21 +19,36 @@ pid_t rl_lock_holder(int fd, bool for_writing)
 	return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
+/* A file in /proc as text whose words have a NUL behind them, as cmdline's; "" if it cannot be read. */
+static char *read_words(pid_t pid, const char *file, size_t *size)
+{
+	struct rl_buf buf = RL_BUF_NONE;
+	char *path = rl_printf("/proc/%ld/%s", (long)pid, file), *text;
+
+	if (pid <= 0 || rl_read_file(path, 65536, &buf, NULL))
+		buf.size = 0;
+	*size = buf.size;
+	text = rl_buf_string(&buf);
+	free(path);
+	return text;
+}
+
 char *rl_process_name(pid_t pid)
 {
-	struct rl_buf comm = RL_BUF_NONE;
-	char *path = rl_printf("/proc/%ld/comm", (long)pid), *name;
+	size_t comm_size, size;
+	char *comm = read_words(pid, "comm", &comm_size), *words = read_words(pid, "cmdline", &size), *name;
+	const char *umid = "";
 
-	if (pid > 0 && rl_read_file(path, 4096, &comm, NULL) == 0 && comm.size) {
-		const char *end = memchr(comm.data, '\n', comm.size);
-
-		name = rl_printf(
-			"%ld (%.*s)", (long)pid, (int)(end ? end - comm.data : (long)comm.size), comm.data);
-	} else {
+	comm[strcspn(comm, "\n")] = '\0';
+	for (const char *word = words; word < words + size; word += strlen(word) + 1)
+		if (!strncmp(word, "umid=", 5))
+			umid = word + 5;
+	if (*comm)
+		name = rl_printf("%ld (%s%s%s)", (long)pid, comm, *umid ? ", umid " : "", umid);
+	else
 		name = rl_printf("%ld", (long)pid);
-	}
-	rl_buf_free(&comm);
-	free(path);
+	free(comm);
+	free(words);
 	return name;
 }
 

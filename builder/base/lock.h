@@ -16,7 +16,7 @@
  * told. A lock for reading fails only against writers.
  */
 pid_t rl_lock_holder(int fd, bool for_writing);
-/* "1234 (linux.uml)"; the caller frees it. */
+/* "1234 (linux.uml, umid demo)": its pid, its program, and a guest's name; the caller frees it. */
 char *rl_process_name(pid_t pid);
 /* Fails with "in use by process ..." if another process holds path against us. A file that does not exist is free. */
 int rl_lock_check(const char *path, bool for_writing, const char *action, struct rl_error *err);

@@ -138,6 +138,8 @@ END
     failed 1 "in use by process"
     run --separate-stderr rootlet pack -o root.ext4
     failed 1 "root.ext4: write: in use by process"
+    rootlet ls ./root.ext4 2>told >/dev/null
+    grep -Eq "warning: ./root.ext4: in use by process [0-9]+ \([^ ]+, umid [^ ]+\): it may change" told
     kill -TERM $guest
     status=0
     wait $guest || status=$?
