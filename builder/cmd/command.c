@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "cmd/copy-out.h"
 #include "cmd/tree-word.h"
@@ -261,6 +262,8 @@ int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_gue
 		command->guest.columns = size.ws_col;
 	}
 	guest->command = &command->guest;
+	/* The job disk is nobody's business. */
+	rl_progress_set(RL_PROGRESS_NEVER);
 	if (open_log(command, &cmd->err) || rl_guest_run(guest, &result, &cmd->err)) {
 		status = rl_command_failed(cmd);
 		show_log(cmd, &result.log);

@@ -150,10 +150,20 @@ static bool run(struct failure *failure, bool *entered)
 	return true;
 }
 
+bool is_init(void)
+{
+	return SYS(getpid) == 1;
+}
+
 void guest_main(void)
 {
 	struct failure failure = {RL_FATE_TROUBLE, 0, "", ""};
-	bool entered = false, clean = true, good = mount_own(&failure);
+	const struct timespec patience = {.tv_sec = RL_GUEST_END_MS / 1000};
+	bool entered = false, clean = true, good;
+
+	if (!is_init())
+		SYS(exit_group, 1);
+	good = mount_own(&failure);
 
 	open_channel();
 	send_frame(RL_FRAME_HELLO, 0, RL_CHANNEL_VERSION);
@@ -163,9 +173,10 @@ void guest_main(void)
 	if (entered)
 		clean = leave_root();
 	send_frame(RL_FRAME_OVER, 0, clean);
-	SYS(ioctl, channel, TCSBRK, 1);
-	SYS(sync);
-	SYS(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, NULL);
+	/* Rootlet ends the guest now. */
+	SYS(nanosleep, &patience, NULL);
+	if (is_init())
+		SYS(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, NULL);
 	for (;;)
 		SYS(pause);
 }

@@ -31,6 +31,12 @@ bool fail(struct failure *failure, uint32_t kind, int errno_value, const char *s
 
 /* ---- init.c ---- */
 
+/*
+ * Asked before anything that concerns all processes or the machine: a guest's program whose kernel was killed alone
+ * may for a moment go on as one of the host's.
+ */
+bool is_init(void);
+
 extern int channel; /* the terminal to rootlet */
 
 /* Where the next frame with bytes is put together. */
