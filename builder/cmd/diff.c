@@ -6,6 +6,7 @@
 #include "ext/plan.h"
 #include "tree/diff.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,15 +170,52 @@ static int visit(const struct rl_difference *difference, void *context)
 	return 0;
 }
 
+/* In a thread of its own: with a command of its own, for its error. */
+struct loading {
+	struct rl_cmd cmd;
+	struct comparison *comparison;
+	struct side *side;
+	int result;
+};
+
+static void *load(void *context)
+{
+	struct loading *l = context;
+
+	l->result = rl_tree_word_load(
+		&l->cmd, l->side->word, l->comparison->keep_owner, &l->side->tree, &l->side->node);
+	return NULL;
+}
+
+/* Both at a time. The first one's error is told, whoever was quicker. */
+static int load_sides(struct comparison *c)
+{
+	struct loading second = {*c->cmd, c, &c->sides[1], 0};
+	struct side *first = &c->sides[0];
+	pthread_t thread;
+	bool started = pthread_create(&thread, NULL, load, &second) == 0;
+	int result = rl_tree_word_load(c->cmd, first->word, c->keep_owner, &first->tree, &first->node);
+
+	if (started)
+		pthread_join(thread, NULL);
+	else
+		load(&second);
+	if (!result && second.result) {
+		c->cmd->err = second.cmd.err;
+		return -1;
+	}
+	rl_error_clear(&second.cmd.err);
+	return result;
+}
+
 static int run(struct rl_cmd *cmd)
 {
 	struct comparison c = {
 		.cmd = cmd, .options = {.still_time = RL_EPOCH_TIME}, .colour = isatty(STDOUT_FILENO)};
 	int result = parse(cmd, &c);
 
-	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
-		result = rl_tree_word_load(
-			cmd, c.sides[i].word, c.keep_owner, &c.sides[i].tree, &c.sides[i].node);
+	if (!result)
+		result = load_sides(&c);
 	if (!result)
 		result = rl_tree_diff(c.sides[0].node, c.sides[1].node, &c.options, visit, &c, &cmd->err);
 	if (result >= 0 && c.stat && cmd->verbose >= 0)

@@ -4,6 +4,7 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,9 +134,20 @@ errcode_t rl_image_fs_open(struct rl_image *image)
 		name, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
 }
 
+static void init_errors(void)
+{
+	initialize_ext2_error_table();
+}
+
+void rl_ext_init_errors(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init_errors);
+}
+
 int rl_fail_ext(struct rl_error *err, const char *subject, const char *action, errcode_t code)
 {
-	/* error_message() knows ext2fs's codes by this table; adding it twice is harmless. */
-	initialize_ext2_error_table();
+	rl_ext_init_errors();
 	return rl_fail(err, subject, action, "%s", error_message(code));
 }

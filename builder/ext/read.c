@@ -117,7 +117,7 @@ int rl_image_open(const char *path, const struct rl_image_options *options, stru
 	struct rl_image *image = rl_calloc(1, sizeof(*image));
 
 	*result = NULL;
-	initialize_ext2_error_table();
+	rl_ext_init_errors();
 	if (rl_disk_open(path, options ? &options->disk : NULL, &image->disk, err))
 		goto failed;
 	image->path = rl_disk_path(image->disk);
