@@ -70,6 +70,14 @@ static errcode_t fd_read_blk64(io_channel io, unsigned long long block, int coun
 
 	if (!data->image && data->fd < 0)
 		return EBADF;
+	/* An inode's, mostly. */
+	if (data->image && count == 1 && (uint32_t)io->block_size == data->image->block_size) {
+		const uint8_t *cached = rl_image_cached(data->image->cache, data->image, block);
+
+		if (cached)
+			memcpy(bytes, cached, data->image->block_size);
+		return cached ? 0 : errno == ENODATA ? EXT2_ET_SHORT_READ : errno;
+	}
 	if (data->image ? rl_image_pread(data->image, bytes, bytes_of(io, count), place)
 			: rl_pread_all(data->fd, bytes, bytes_of(io, count), place))
 		return errno == ENODATA ? EXT2_ET_SHORT_READ : errno;

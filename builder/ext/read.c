@@ -102,8 +102,8 @@ static int replay(struct rl_image *image, struct rl_error *err)
 	if (rl_journal_replay(image, err))
 		return -1;
 	image->replayed = true;
-	free(image->inode_block);
-	image->inode_block = NULL;
+	rl_block_cache_free(image->cache);
+	image->cache = rl_block_cache_new();
 	if (!image->replay.count)
 		return 0;
 	ext2fs_free(image->fs);
@@ -118,6 +118,7 @@ int rl_image_open(const char *path, const struct rl_image_options *options, stru
 
 	*result = NULL;
 	rl_ext_init_errors();
+	image->cache = rl_block_cache_new();
 	if (rl_disk_open(path, options ? &options->disk : NULL, &image->disk, err))
 		goto failed;
 	image->path = rl_disk_path(image->disk);
@@ -141,7 +142,7 @@ void rl_image_close(struct rl_image *image)
 	if (image->fs)
 		ext2fs_free(image->fs);
 	free(image->replay.blocks);
-	free(image->inode_block);
+	rl_block_cache_free(image->cache);
 	rl_disk_close(image->disk);
 	free(image);
 }
