@@ -46,8 +46,8 @@ static const struct {
 
 struct side {
 	const char *word;
-	struct rl_tree *tree;
-	struct rl_node *node;
+	struct rl_tree_word loaded;
+	const struct rl_node *node;
 };
 
 struct comparison {
@@ -187,37 +187,35 @@ struct loading {
 	struct rl_cmd cmd;
 	struct comparison *comparison;
 	struct side *side;
-	int result;
 };
 
 static void *load(void *context)
 {
 	struct loading *l = context;
 
-	l->result = rl_tree_word_load(
-		&l->cmd, l->side->word, l->comparison->keep_owner, &l->side->tree, &l->side->node);
+	l->side->node = rl_tree_word_one(&l->cmd, l->side->word, l->comparison->keep_owner, &l->side->loaded);
 	return NULL;
 }
 
 /* Both at a time. The first one's error is told, whoever was quicker. */
 static int load_sides(struct comparison *c)
 {
-	struct loading second = {*c->cmd, c, &c->sides[1], 0};
+	struct loading second = {*c->cmd, c, &c->sides[1]};
 	struct side *first = &c->sides[0];
 	pthread_t thread;
 	bool started = pthread_create(&thread, NULL, load, &second) == 0;
-	int result = rl_tree_word_load(c->cmd, first->word, c->keep_owner, &first->tree, &first->node);
 
+	first->node = rl_tree_word_one(c->cmd, first->word, c->keep_owner, &first->loaded);
 	if (started)
 		pthread_join(thread, NULL);
 	else
 		load(&second);
-	if (!result && second.result) {
+	if (first->node)
 		c->cmd->err = second.cmd.err;
-		return -1;
-	}
-	rl_error_clear(&second.cmd.err);
-	return result;
+	else
+		rl_error_clear(&second.cmd.err);
+	c->cmd->trouble = c->cmd->trouble || second.cmd.trouble;
+	return first->node && second.side->node ? 0 : -1;
 }
 
 static int run(struct rl_cmd *cmd)
@@ -236,14 +234,14 @@ static int run(struct rl_cmd *cmd)
 	if (result >= 0 && c.stat && cmd->verbose >= 0)
 		printf("%lu added, %lu removed, %lu modified\n", c.added, c.removed, c.changed);
 	for (size_t i = 0; i < RL_COUNT(c.sides); i++) {
-		rl_tree_free(c.sides[i].tree);
+		rl_tree_word_free(&c.sides[i].loaded);
 		free(c.labels[i]);
 	}
 	if (result < 0) {
 		rl_cmd_failed(cmd);
 		return EXIT_TROUBLE;
 	}
-	if (rl_cmd_flush(cmd))
+	if (rl_cmd_flush(cmd) || cmd->trouble)
 		return EXIT_TROUBLE;
 	return c.added || c.removed || c.changed ? EXIT_DIFFERENT : EXIT_SAME;
 }

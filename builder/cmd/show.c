@@ -1,5 +1,7 @@
 #include "cmd/show.h"
 
+#include "cmd/image-glob.h"
+#include "cmd/image-path.h"
 #include "cmd/json.h"
 
 #include "base/buf.h"
@@ -20,11 +22,50 @@ void rl_show_add(struct rl_show_words *words, const char *word)
 	words->items[words->count++] = word;
 }
 
+static int expand(struct rl_cmd *cmd, const char *word, struct rl_show_words *to)
+{
+	struct rl_paths paths = {.items = NULL};
+	struct rl_image_path ip;
+	int result;
+
+	if (rl_image_path_open(cmd, word, &ip))
+		return -1;
+	result = rl_image_glob(cmd, ip.image, ip.path, &paths);
+	for (size_t i = 0; i < paths.count; i++) {
+		RL_GROW(to->made, to->made_count, to->made_room);
+		to->made[to->made_count] = rl_printf("%s:%s", ip.file, paths.items[i]);
+		rl_show_add(to, to->made[to->made_count++]);
+	}
+	rl_paths_free(&paths);
+	rl_image_path_close(&ip);
+	return result;
+}
+
+void rl_show_expand(struct rl_cmd *cmd, struct rl_show_words *words)
+{
+	struct rl_show_words to = {.expanded = true};
+
+	for (size_t i = 0; i < words->count; i++) {
+		const char *split = strstr(words->items[i], ":/");
+
+		if (!split || !rl_image_is_glob(split)) {
+			rl_show_add(&to, words->items[i]);
+		} else if (expand(cmd, words->items[i], &to)) {
+			rl_cmd_failed(cmd);
+			cmd->trouble = true;
+		}
+	}
+	free(words->items);
+	*words = to;
+}
+
 int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, const char *missing,
 	int (*show)(const char *word, void *context), void *context)
 {
 	if (!result && !words->count)
 		result = rl_cmd_usage(cmd, "%s", missing);
+	if (!result && !words->expanded)
+		rl_show_expand(cmd, words);
 	for (size_t i = 0; i < words->count && !result; i++) {
 		if (show(words->items[i], context)) {
 			rl_cmd_failed(cmd);
@@ -32,6 +73,9 @@ int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, co
 		}
 	}
 	free(words->items);
+	for (size_t i = 0; i < words->made_count; i++)
+		free(words->made[i]);
+	free(words->made);
 	if (result)
 		return rl_cmd_failed(cmd);
 	result = rl_cmd_flush(cmd);
