@@ -62,7 +62,7 @@ void rl_show_expand(struct rl_cmd *cmd, struct rl_show_words *words)
 int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, const char *missing,
 	int (*show)(const char *word, void *context), void *context)
 {
-	if (!result && !words->count)
+	if (!result && !words->count && !words->expanded)
 		result = rl_cmd_usage(cmd, "%s", missing);
 	if (!result && !words->expanded)
 		rl_show_expand(cmd, words);
@@ -126,6 +126,17 @@ void rl_show_name(const char *name)
 	rl_text_escape(&text, name, strlen(name));
 	fwrite(text.data, 1, text.size, stdout);
 	rl_buf_free(&text);
+}
+
+size_t rl_show_width(const char *name)
+{
+	struct rl_buf text = RL_BUF_NONE;
+	size_t width;
+
+	rl_text_escape(&text, name, strlen(name));
+	width = rl_text_width(text.data, text.size);
+	rl_buf_free(&text);
+	return width;
 }
 
 void rl_show_line(const char *name)

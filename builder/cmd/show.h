@@ -26,6 +26,8 @@ void rl_show_time(char text[32], int64_t seconds);
 
 /* Prints a name, escaped, and with a newline behind it. */
 void rl_show_name(const char *name);
+/* How many columns of a terminal that takes. */
+size_t rl_show_width(const char *name);
 void rl_show_line(const char *name);
 /* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
