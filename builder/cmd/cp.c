@@ -3,6 +3,7 @@
 #include "cmd/tree-word.h"
 
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -96,7 +97,7 @@ static int run(struct rl_cmd *cmd)
 		else if (words.count > 1)
 			result = check_folder(&c);
 	}
-	for (size_t i = 0; i < words.count && !result; i++)
+	for (size_t i = 0; i < words.count && !result && !(rl_signal_caught() && cmd->trouble); i++)
 		copy_word(&c, words.items[i]);
 	if (!result && c.out.summary.owners)
 		rl_cmd_note(cmd, "%" PRIu64 " files belong to you: only root can give them their owners",

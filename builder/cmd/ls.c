@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -61,6 +62,7 @@ struct listing {
 	bool columns, slashes, marks; /* slashes: of the marks that of directories alone */
 	bool headings; /* above directories */
 	bool printed; /* something, so a heading wants an empty line before it */
+	bool stopped; /* a signal came, and was told */
 	bool several; /* images: then their names belong to those of the files */
 	uint8_t *listed; /* of the image's directories, a bit each: what is listed twice may never end */
 	size_t depth;
@@ -280,6 +282,15 @@ static void fill_row(struct listing *l, struct rl_image *image, struct row *row,
 	}
 }
 
+static bool is_interrupted(struct listing *l, const char *subject)
+{
+	if (!l->stopped && rl_check_interrupted(subject, "list", &l->cmd->err)) {
+		complain(l);
+		l->stopped = true;
+	}
+	return l->stopped;
+}
+
 static char *join(const char *path, const char *name)
 {
 	return rl_printf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
@@ -300,7 +311,7 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 
 static void list_below(struct listing *l, struct rl_image *image, const struct rows *rows, const char *path)
 {
-	for (size_t i = 0; i < rows->count; i++) {
+	for (size_t i = 0; i < rows->count && !is_interrupted(l, path); i++) {
 		const struct row *row = &rows->items[i];
 		char *below;
 
@@ -361,7 +372,8 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 	struct rows *rows = &entries.rows;
 	char *subject = rl_printf("%s:%s", rl_image_path(image), path);
 
-	if (rl_image_list(image, dir, subject, collect, &entries, &l->cmd->err))
+	if (!is_interrupted(l, subject) &&
+		rl_image_list(image, dir, subject, collect, &entries, &l->cmd->err))
 		complain(l);
 	for (size_t i = 0; i < rows->count; i++)
 		if (l->lengthy || l->json || l->recursive || l->by_size || l->by_time || l->colour ||
@@ -425,6 +437,8 @@ static void list_arguments(struct listing *l)
 		const struct row *row = &l->directories.items[i];
 		struct rl_image_path ip;
 
+		if (is_interrupted(l, row->word))
+			break;
 		if (rl_image_path_open(l->cmd, row->word, &ip)) {
 			complain(l);
 			continue;

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/progress.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -67,6 +68,9 @@ int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, co
 	if (!result && !words->expanded)
 		rl_show_expand(cmd, words);
 	for (size_t i = 0; i < words->count && !result; i++) {
+		/* One that was interrupted told so itself. */
+		if (rl_signal_caught() && cmd->trouble)
+			break;
 		if (show(words->items[i], context)) {
 			rl_cmd_failed(cmd);
 			cmd->trouble = true;

@@ -5,7 +5,9 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/progress.h"
 #include "base/publish.h"
+#include "base/signals.h"
 #include "source/tar-write.h"
 
 #include <errno.h>
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 #define CHUNK ((size_t)1 << 18)
+#define LARGE                                                                                                \
+	((uint64_t)1 << 28) /* bytes that take a while: also of a hole the zeros count for the SHA-256 */
 
 enum { OPT_FORMAT = 256 };
 
@@ -93,11 +97,17 @@ static int hash_content(
 			result = rl_fail_errno(err, path, "read", errno);
 		else
 			rl_hash_bytes(hash, chunk, n);
+		if (inode->size > LARGE)
+			rl_progress_bytes(path, at, inode->size);
+		if (!result)
+			result = rl_check_interrupted(path, "read", err);
 	}
 	if (!result)
 		result = rl_content_verify(inode, &bytes, err);
 	rl_content_close(&bytes);
 	rl_hash_end_hex(hash, hex);
+	if (inode->size > LARGE)
+		rl_progress_clear();
 	free(chunk);
 	return result;
 }

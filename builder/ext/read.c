@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -544,6 +545,8 @@ static int put_zeros(struct copying *c, uint64_t offset)
 		if (rl_write_all(c->fd, c->chunk, n))
 			return rl_fail_errno(c->err, c->subject, "write", errno);
 		c->done += n;
+		if (rl_check_interrupted(c->subject, "write", c->err))
+			return -1;
 	}
 	return 0;
 }
@@ -591,6 +594,8 @@ static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 		length -= n;
 		place += n;
 		c->done += n;
+		if (rl_check_interrupted(c->subject, "write", c->err))
+			return -1;
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "tree/compare.h"
 
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -340,6 +341,8 @@ static void compare_batch(struct worker *w, const struct batch *batch)
 
 	for (size_t i = 0; i < batch->count && failed == batch->count; i++) {
 		result = compare_pair(w, &c->pairs[batch->first + i], batch->offset, batch->length);
+		if (result >= 0 && rl_check_interrupted("contents", "compare", &w->err))
+			result = -1;
 		differs[i] = result > 0;
 		failed = result < 0 ? i : failed;
 	}
