@@ -1,5 +1,5 @@
 #include "base/signals.h"
-#include "cmd/cmd.h"
+#include "cmd/image-path.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,6 +40,7 @@ static void open_standard_files(void)
 int main(int argc, char **argv)
 {
 	struct rl_cmd cmd = {.err = RL_ERROR_NONE};
+	int status;
 
 	open_standard_files();
 	rl_signals_catch();
@@ -59,7 +60,9 @@ int main(int argc, char **argv)
 		if (!strcmp((*verb)->name, argv[1])) {
 			cmd.verb = *verb;
 			cmd.argv = argv + 2;
-			return cmd.verb->run(&cmd);
+			status = cmd.verb->run(&cmd);
+			rl_image_path_end(&cmd);
+			return status;
 		}
 	}
 	fprintf(stderr, "rootlet: unknown verb; rootlet --help lists them\n");

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,15 @@
 #include <unistd.h>
 
 static enum rl_progress_when when_shown;
+static pthread_mutex_t lock =
+	PTHREAD_MUTEX_INITIALIZER; /* for what is below: several things may be read at a time */
 static bool line_shown;
 static int64_t last_shown_ms;
 
 static bool wanted(void)
 {
 	if (when_shown == RL_PROGRESS_AUTO) {
-		static int shown = -1; /* not asked yet: it is for every file */
+		static _Atomic int shown = -1; /* not asked yet: it is for every file */
 		const char *term = getenv("TERM");
 
 		if (shown < 0)
@@ -46,10 +49,12 @@ static void show(const char *what, const char *text)
 		while (line.size && ((unsigned char)line.data[line.size] & 0xc0) == 0x80)
 			line.size--;
 	}
+	pthread_mutex_lock(&lock);
 	fprintf(stderr, "\r\033[K%.*s", (int)line.size, line.data);
 	fflush(stderr);
-	rl_buf_free(&line);
 	line_shown = true;
+	pthread_mutex_unlock(&lock);
+	rl_buf_free(&line);
 }
 
 void rl_progress_set(enum rl_progress_when when)
@@ -76,15 +81,18 @@ static bool is_due(void)
 {
 	struct timespec now;
 	int64_t ms;
+	bool due;
 
 	if (!wanted())
 		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-	if (line_shown && ms - last_shown_ms < 100)
-		return false;
-	last_shown_ms = ms;
-	return true;
+	pthread_mutex_lock(&lock);
+	due = !line_shown || ms - last_shown_ms >= 100;
+	if (due)
+		last_shown_ms = ms;
+	pthread_mutex_unlock(&lock);
+	return due;
 }
 
 void rl_progress_files(const char *what, uint64_t count)
@@ -113,9 +121,11 @@ void rl_progress_bytes(const char *what, uint64_t done, uint64_t total)
 
 void rl_progress_clear(void)
 {
-	if (!line_shown)
-		return;
-	fputs("\r\033[K", stderr);
-	fflush(stderr);
+	pthread_mutex_lock(&lock);
+	if (line_shown) {
+		fputs("\r\033[K", stderr);
+		fflush(stderr);
+	}
 	line_shown = false;
+	pthread_mutex_unlock(&lock);
 }

@@ -1,7 +1,9 @@
 #include "base/text.h"
 
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 static bool parse_digits(const char **s, unsigned base, uint64_t *value)
 {
@@ -160,6 +162,38 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
 		return 0;
 	return is_misleading(c) ? 0 : n;
+}
+
+size_t rl_text_width(const char *text, size_t size)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	locale_t utf8, before;
+	size_t width = 0;
+
+	while (width < size && p[width] < 0x80)
+		width++;
+	if (width == size)
+		return width;
+	/* wcwidth() knows the locale's characters only. */
+	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	before = utf8 ? uselocale(utf8) : (locale_t)0;
+	for (size_t i = width; i < size;) {
+		size_t n = p[i] < 0x80 ? 1 : utf8_length(p + i, size - i);
+		uint32_t c = n == 2 ? p[i] & 0x1fu : n == 3 ? p[i] & 0x0fu : p[i] & 0x07u;
+		int columns = 1;
+
+		for (size_t k = 1; k < n; k++)
+			c = c << 6 | (p[i + k] & 0x3f);
+		if (n > 1 && utf8)
+			columns = wcwidth((wchar_t)c);
+		width += columns > 0 ? (size_t)columns : 0;
+		i += n ? n : 1;
+	}
+	if (utf8) {
+		uselocale(before);
+		freelocale(utf8);
+	}
+	return width;
 }
 
 bool rl_text_is_clean(const char *text)

@@ -28,6 +28,9 @@ char *rl_format_size(char buf[16], uint64_t bytes);
 /* Whether it is UTF-8 all through, without control and misleading characters: for rl_text_escape() to leave as it is. */
 bool rl_text_is_clean(const char *text);
 
+/* How many columns of a terminal a text takes that has no control characters, in UTF-8, whatever the locale is. */
+size_t rl_text_width(const char *text, size_t size);
+
 /*
  * Appends the bytes with control characters, backslash, invisible characters, marks of direction and
  * bytes that are no valid UTF-8 written as \n, \t, \\ and \xHH: safe on a terminal, one line, reversible.

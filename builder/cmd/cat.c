@@ -1,12 +1,11 @@
 #include "cmd/image-path.h"
+#include "cmd/show.h"
 
-#include "base/mem.h"
-
-#include <stdlib.h>
 #include <unistd.h>
 
-static int print_file(struct rl_cmd *cmd, const char *word)
+static int print_file(const char *word, void *context)
 {
+	struct rl_cmd *cmd = context;
 	struct rl_image_path ip;
 	struct rl_image_inode inode;
 	int result;
@@ -27,19 +26,16 @@ static const struct rl_option options[] = {
 
 static int run(struct rl_cmd *cmd)
 {
-	int id, status = RL_EXIT_DONE;
-	bool any = false;
+	struct rl_show_words words = {.items = NULL};
+	int id;
 
-	while ((id = rl_cmd_next(cmd)) == RL_CMD_ARG) {
-		any = true;
-		/* As cat(1): the others are printed although one is missing. */
-		if (print_file(cmd, cmd->value))
-			status = rl_cmd_failed(cmd);
-	}
-	if (id != RL_CMD_USAGE && !any)
-		rl_cmd_usage(cmd, "which file?");
-	return rl_failed(&cmd->err) ? rl_cmd_failed(cmd) : status;
+	while ((id = rl_cmd_next(cmd)) == RL_CMD_ARG)
+		rl_show_add(&words, cmd->value);
+	/* As cat(1): the others are printed although one is missing. */
+	return rl_show_each(cmd, id == RL_CMD_USAGE ? -1 : 0, &words, "which file?", print_file, cmd);
 }
 
 const struct rl_verb rl_verb_cat = {"cat", run, "Looking:", "IMAGE:PATH...", "print files in an image",
-	"Symlinks are followed inside the image.\n\n  rootlet cat out/demo/data.ext4:/foo.txt\n", options};
+	"Symlinks are followed inside the image.\n\n  rootlet cat out/demo/data.ext4:/foo.txt\n"
+	"  rootlet cat 'data.ext4:/var/log/*.log'\n",
+	options};

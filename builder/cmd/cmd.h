@@ -52,6 +52,8 @@ struct rl_verb {
 	const struct rl_option *options; /* ended by an entry with id 0; NULL: none of its own */
 };
 
+#define RL_CMD_IMAGES 4
+
 struct rl_cmd {
 	const struct rl_verb *verb;
 	char **argv; /* what is left to read */
@@ -61,6 +63,9 @@ struct rl_cmd {
 	const char *value; /* the value of the option, or the argument */
 	int verbose; /* -q: -1, default 0, -v: 1, 2 */
 	struct rl_image_options image; /* how images are to be opened */
+	struct rl_image
+		*opened[RL_CMD_IMAGES]; /* by image-path.c: those that were looked into last; may be NULL */
+	size_t opened_next; /* which of them makes room for another one */
 	bool trouble; /* an error was printed that did not end the verb: the status is RL_EXIT_FAILED */
 	struct rl_error err;
 };

@@ -210,13 +210,14 @@ static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struc
 	const char *equals = strchr(word, '='), *inside, *file;
 	char *path = rl_strndup(word, (size_t)(equals - word));
 	struct rl_copy_out copy = {.cmd = cmd, .to = equals + 1};
-	struct rl_tree *tree = NULL;
-	struct rl_node *node;
+	struct rl_tree_word tw = RL_TREE_WORD_NONE;
+	const struct rl_node *node;
 	int failed;
 
 	file = find_disk(guest, result, path, &inside);
-	failed = rl_tree_path_load(cmd, file, inside, true, &tree, &node) || rl_copy_out(&copy, node);
-	rl_tree_free(tree);
+	node = rl_tree_path_one(cmd, file, inside, true, &tw);
+	failed = !node || rl_copy_out(&copy, node);
+	rl_tree_word_free(&tw);
 	free(path);
 	return failed || copy.summary.failed ? -1 : 0;
 }

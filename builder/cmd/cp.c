@@ -2,6 +2,9 @@
 #include "cmd/show.h"
 #include "cmd/tree-word.h"
 
+#include "base/mem.h"
+#include "base/signals.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,32 +22,62 @@ struct copying {
 	struct rl_cmd *cmd;
 	bool recursive;
 	struct rl_copy_out out;
+	struct rl_tree_word from; /* the last word; the image of the next one may be the same */
 };
 
-static int copy_word(struct copying *c, const char *word)
+static int check_folder(struct copying *c)
 {
-	struct rl_tree *tree = NULL;
-	struct rl_node *node;
-	int result;
+	struct stat st;
+
+	if (!stat(c->out.to, &st) && S_ISDIR(st.st_mode))
+		return 0;
+	return rl_fail(
+		&c->cmd->err, c->out.to, "copy", "several files go into a folder only, and it is none");
+}
+
+static int copy_found(struct copying *c, const struct rl_node *node)
+{
+	char *path, *subject;
+
+	if (!rl_is_dir(node->inode) || c->recursive)
+		return rl_copy_out(&c->out, node);
+	path = rl_node_path(node);
+	subject = rl_printf("%s:%s", c->from.source, path);
+	rl_fail(&c->cmd->err, subject, "copy", "it is a directory: -r");
+	free(subject);
+	free(path);
+	return -1;
+}
+
+/* As cp(1): what cannot be copied does not keep the others from it. */
+static void copy_word(struct copying *c, const char *word)
+{
+	int result = 0;
 
 	if (!strstr(word, ":/"))
-		return rl_fail(&c->cmd->err, word, "copy",
+		result = rl_fail(&c->cmd->err, word, "copy",
 			"it is not IMAGE:/PATH; putting files into images is not supported yet");
-	result = rl_tree_word_load(c->cmd, word, true, &tree, &node);
-	if (!result && rl_is_dir(node->inode) && !c->recursive)
-		result = rl_fail(&c->cmd->err, word, "copy", "it is a directory: -r");
 	if (!result)
-		result = rl_copy_out(&c->out, node);
-	rl_tree_free(tree);
-	return result;
+		result = rl_tree_word_load(c->cmd, word, true, &c->from);
+	if (!result && c->from.count > 1)
+		result = check_folder(c);
+	for (size_t i = 0; i < c->from.count && !result; i++) {
+		if (copy_found(c, c->from.nodes[i])) {
+			rl_cmd_failed(c->cmd);
+			c->cmd->trouble = true;
+		}
+	}
+	if (result) {
+		rl_cmd_failed(c->cmd);
+		c->cmd->trouble = true;
+	}
 }
 
 static int run(struct rl_cmd *cmd)
 {
 	struct copying c = {.cmd = cmd, .out = {.cmd = cmd}};
 	struct rl_show_words words = {.items = NULL};
-	struct stat st;
-	int id, result = 0, status = RL_EXIT_DONE;
+	int id, result = 0;
 
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
 		c.recursive = c.recursive || id == 'r';
@@ -61,20 +94,19 @@ static int run(struct rl_cmd *cmd)
 		if (strstr(c.out.to, ":/"))
 			result = rl_fail(&cmd->err, c.out.to, "copy",
 				"putting files into images is not supported yet");
-		else if (words.count > 1 && (stat(c.out.to, &st) || !S_ISDIR(st.st_mode)))
-			result = rl_fail(&cmd->err, c.out.to, "copy",
-				"several files go into a folder only, and it is none");
+		else if (words.count > 1)
+			result = check_folder(&c);
 	}
-	for (size_t i = 0; i < words.count && !result; i++)
-		if (copy_word(&c, words.items[i]))
-			status = rl_cmd_failed(cmd);
+	for (size_t i = 0; i < words.count && !result && !(rl_signal_caught() && cmd->trouble); i++)
+		copy_word(&c, words.items[i]);
 	if (!result && c.out.summary.owners)
 		rl_cmd_note(cmd, "%" PRIu64 " files belong to you: only root can give them their owners",
 			c.out.summary.owners);
 	free(words.items);
+	rl_tree_word_free(&c.from);
 	if (result)
 		return rl_cmd_failed(cmd);
-	return status ? status : c.out.summary.failed ? RL_EXIT_FAILED : rl_cmd_flush(cmd);
+	return cmd->trouble || c.out.summary.failed ? RL_EXIT_FAILED : rl_cmd_flush(cmd);
 }
 
 const struct rl_verb rl_verb_cp = {"cp", run, "Looking:", "[-r] [-p] IMAGE:PATH... DST",
@@ -82,5 +114,6 @@ const struct rl_verb rl_verb_cp = {"cp", run, "Looking:", "[-r] [-p] IMAGE:PATH.
 	"As cp(1): into DST if that is a folder, else to that name; what is in the way is replaced. Without "
 	"-p files\n"
 	"are yours, and new. A device that you may not make is an error, and the rest is copied.\n\n"
-	"  rootlet cp data.ext4:/foo.txt .\n  rootlet cp -rp root.ext4:/etc /tmp/etc\n",
+	"  rootlet cp data.ext4:/foo.txt .\n  rootlet cp 'root.ext4:/etc/*.conf' confs/\n  rootlet cp -rp "
+	"root.ext4:/etc /tmp/etc\n",
 	options};

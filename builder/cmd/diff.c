@@ -1,3 +1,4 @@
+#include "cmd/diff-text.h"
 #include "cmd/json.h"
 #include "cmd/show.h"
 #include "cmd/tree-word.h"
@@ -6,6 +7,7 @@
 #include "ext/plan.h"
 #include "tree/diff.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 enum { OPT_CONTENT = 256, OPT_STAT, OPT_JSON, OPT_OWNER, OPT_IGNORE };
 
 static const struct rl_option options[] = {
-	{OPT_CONTENT, "content", NULL, "read all contents, also of files of the same size and time"},
+	{OPT_CONTENT, "content", NULL, "read all contents, and show what differs in texts, as diff -u does"},
 	{OPT_STAT, "stat", NULL, "only say how many differ"},
 	{OPT_IGNORE, "ignore", "LIST", "what is not looked at: time, owner, mode, xattrs, links, content"},
 	{OPT_OWNER, "owner", "keep", "owners in a folder as they are; else all in it is root's"},
@@ -44,8 +46,8 @@ static const struct {
 
 struct side {
 	const char *word;
-	struct rl_tree *tree;
-	struct rl_node *node;
+	struct rl_tree_word loaded;
+	const struct rl_node *node;
 };
 
 struct comparison {
@@ -53,6 +55,7 @@ struct comparison {
 	struct side sides[2];
 	struct rl_diff_options options;
 	bool stat, json, keep_owner, colour;
+	char *labels[2]; /* of the sides; NULL: what differs in files is not shown */
 	unsigned long added, removed, changed;
 };
 
@@ -151,6 +154,14 @@ static bool is_lost_found(const struct rl_difference *difference)
 	       rl_is_dir(node->inode) && !node->inode->dir->count;
 }
 
+static bool has_text(const struct rl_difference *difference)
+{
+	const struct rl_node *before = difference->before, *after = difference->after;
+
+	return before && after ? (difference->what & RL_DIFF_CONTENT) != 0
+			       : S_ISREG((before ? before : after)->inode->mode);
+}
+
 static int visit(const struct rl_difference *difference, void *context)
 {
 	struct comparison *c = context;
@@ -166,7 +177,45 @@ static int visit(const struct rl_difference *difference, void *context)
 		print_json(kind, difference);
 	else if (!c->stat)
 		print_line(c, kind, difference);
+	if (c->labels[0] && has_text(difference))
+		return rl_diff_text(difference, c->labels, c->colour, &c->cmd->err);
 	return 0;
+}
+
+/* In a thread of its own: with a command of its own, for its error. */
+struct loading {
+	struct rl_cmd cmd;
+	struct comparison *comparison;
+	struct side *side;
+};
+
+static void *load(void *context)
+{
+	struct loading *l = context;
+
+	l->side->node = rl_tree_word_one(&l->cmd, l->side->word, l->comparison->keep_owner, &l->side->loaded);
+	return NULL;
+}
+
+/* Both at a time. The first one's error is told, whoever was quicker. */
+static int load_sides(struct comparison *c)
+{
+	struct loading second = {*c->cmd, c, &c->sides[1]};
+	struct side *first = &c->sides[0];
+	pthread_t thread;
+	bool started = pthread_create(&thread, NULL, load, &second) == 0;
+
+	first->node = rl_tree_word_one(c->cmd, first->word, c->keep_owner, &first->loaded);
+	if (started)
+		pthread_join(thread, NULL);
+	else
+		load(&second);
+	if (first->node)
+		c->cmd->err = second.cmd.err;
+	else
+		rl_error_clear(&second.cmd.err);
+	c->cmd->trouble = c->cmd->trouble || second.cmd.trouble;
+	return first->node && second.side->node ? 0 : -1;
 }
 
 static int run(struct rl_cmd *cmd)
@@ -175,20 +224,24 @@ static int run(struct rl_cmd *cmd)
 		.cmd = cmd, .options = {.still_time = RL_EPOCH_TIME}, .colour = isatty(STDOUT_FILENO)};
 	int result = parse(cmd, &c);
 
+	if (!result)
+		result = load_sides(&c);
 	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
-		result = rl_tree_word_load(
-			cmd, c.sides[i].word, c.keep_owner, &c.sides[i].tree, &c.sides[i].node);
+		if (c.options.contents && !(c.options.ignore & RL_DIFF_CONTENT) && !c.stat && !c.json)
+			c.labels[i] = rl_diff_label(c.sides[i].word);
 	if (!result)
 		result = rl_tree_diff(c.sides[0].node, c.sides[1].node, &c.options, visit, &c, &cmd->err);
 	if (result >= 0 && c.stat && cmd->verbose >= 0)
 		printf("%lu added, %lu removed, %lu modified\n", c.added, c.removed, c.changed);
-	for (size_t i = 0; i < RL_COUNT(c.sides); i++)
-		rl_tree_free(c.sides[i].tree);
+	for (size_t i = 0; i < RL_COUNT(c.sides); i++) {
+		rl_tree_word_free(&c.sides[i].loaded);
+		free(c.labels[i]);
+	}
 	if (result < 0) {
 		rl_cmd_failed(cmd);
 		return EXIT_TROUBLE;
 	}
-	if (rl_cmd_flush(cmd))
+	if (rl_cmd_flush(cmd) || cmd->trouble)
 		return EXIT_TROUBLE;
 	return c.added || c.removed || c.changed ? EXIT_DIFFERENT : EXIT_SAME;
 }
@@ -199,10 +252,13 @@ const struct rl_verb rl_verb_diff = {"diff", run, "Looking:", "A B",
 	"container\n"
 	"image. Each line is A (only in the second), D (only in the first) or M, and what differs. Files of "
 	"the\n"
-	"same size and time are taken to be the same, unless the time is rootlet's own; --content reads all. "
-	"An\n"
-	"empty /lost+found that only one of them has does not count.\n\n"
+	"same size and time are taken to be the same, unless the time is rootlet's own; --content reads all, "
+	"and\n"
+	"shows texts of up to 8M line by line, in a form that patch(1) takes. An empty /lost+found that only "
+	"one\n"
+	"of them has does not count.\n\n"
 	"Exit status: 0 the same, 1 different, 2 trouble. -q prints nothing.\n\n"
-	"  rootlet diff old/root.ext4 out/demo/root.ext4\n  rootlet diff --ignore time root.ext4:/etc "
-	"staging/etc\n",
+	"  rootlet diff old/root.ext4 out/demo/root.ext4\n"
+	"  rootlet diff --ignore time root.ext4:/etc staging/etc\n"
+	"  rootlet diff --content old.ext4:/etc new.ext4:/etc >etc.patch\n",
 	options};

@@ -38,17 +38,31 @@ int rl_image_path_open(struct rl_cmd *cmd, const char *word, struct rl_image_pat
 	*ip = (struct rl_image_path){.has_path = split != NULL};
 	ip->file = split ? rl_strndup(word, (size_t)(split - word)) : rl_strdup(word);
 	ip->path = rl_strdup(split ? split + 1 : "/");
+	for (size_t i = 0; i < RL_CMD_IMAGES; i++)
+		if (cmd->opened[i] && !strcmp(rl_image_path(cmd->opened[i]), ip->file))
+			ip->image = cmd->opened[i];
+	if (ip->image)
+		return 0;
 	if (rl_image_open(ip->file, &cmd->image, &ip->image, &cmd->err)) {
 		rl_image_path_close(ip);
 		return -1;
 	}
+	rl_image_close(cmd->opened[cmd->opened_next]);
+	cmd->opened[cmd->opened_next] = ip->image;
+	cmd->opened_next = (cmd->opened_next + 1) % RL_CMD_IMAGES;
 	rl_image_warn(cmd, ip->image);
 	return 0;
 }
 
+void rl_image_path_end(struct rl_cmd *cmd)
+{
+	for (size_t i = 0; i < RL_CMD_IMAGES; i++)
+		rl_image_close(cmd->opened[i]);
+	memset(cmd->opened, 0, sizeof(cmd->opened));
+}
+
 void rl_image_path_close(struct rl_image_path *ip)
 {
-	rl_image_close(ip->image);
 	free(ip->file);
 	free(ip->path);
 	*ip = (struct rl_image_path){.image = NULL};

@@ -9,7 +9,7 @@ struct rl_image_path {
 	char *file; /* owned */
 	char *path; /* owned, "/" where none was given */
 	bool has_path;
-	struct rl_image *image; /* open */
+	struct rl_image *image; /* open; the command's, which keeps some for the words that follow */
 };
 
 /*
@@ -26,5 +26,7 @@ int rl_image_path_walk(struct rl_cmd *cmd, const char *word, bool follow, const 
 /* The warnings alone. */
 void rl_image_warn(struct rl_cmd *cmd, struct rl_image *image);
 void rl_image_path_close(struct rl_image_path *ip);
+/* Closes the images that the command has kept. */
+void rl_image_path_end(struct rl_cmd *cmd);
 
 #endif

@@ -1,9 +1,11 @@
+#include "cmd/columns.h"
 #include "cmd/image-path.h"
 #include "cmd/json.h"
 #include "cmd/show.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -17,9 +19,14 @@ enum { OPT_JSON = 256 };
 
 static const struct rl_option options[] = {
 	{'l', NULL, NULL, "long: mode, links, owner, size, time"},
+	{'n', "numeric-uid-gid", NULL, "the same: owners are numbers in any case"},
 	{'R', "recursive", NULL, "go into subdirectories"},
 	{'a', "all", NULL, "names that start with a dot too"},
-	{'1', NULL, NULL, "one name a line (the default: there are no columns)"},
+	{'A', "almost-all", NULL, "the same without . and .."},
+	{'C', NULL, NULL, "in columns (the default on a terminal)"},
+	{'1', NULL, NULL, "one name a line (the default elsewhere)"},
+	{'F', "classify", NULL, "a character behind names: / directory, * program, @ link, | pipe, = socket"},
+	{'p', NULL, NULL, "a / behind directories"},
 	{'i', "inode", NULL, "inode numbers"},
 	{'h', "human-readable", NULL, "with -l: sizes as 1.2K, 34M"},
 	{'d', "directory", NULL, "directories themselves, not what is in them"},
@@ -34,17 +41,8 @@ static const struct rl_option options[] = {
 
 #define DEPTH_MAX 4096
 
-struct listing {
-	struct rl_cmd *cmd;
-	bool lengthy, recursive, all, inodes, human, self, json;
-	bool by_size, by_time, reverse, zero, colour;
-	bool headings; /* above directories */
-	bool printed; /* something, so a heading wants an empty line before it */
-	uint8_t *listed; /* of the image's directories, a bit each: what is listed twice may never end */
-	size_t depth;
-};
-
 struct row {
+	char *word; /* an argument; NULL: a name in a directory */
 	char *name;
 	uint32_t number;
 	struct rl_image_inode inode;
@@ -55,6 +53,25 @@ struct row {
 struct rows {
 	struct row *items;
 	size_t count, room;
+};
+
+struct listing {
+	struct rl_cmd *cmd;
+	bool lengthy, recursive, all, almost_all, inodes, human, self, json;
+	bool by_size, by_time, reverse, zero, colour;
+	bool columns, slashes, marks; /* slashes: of the marks that of directories alone */
+	bool headings; /* above directories */
+	bool printed; /* something, so a heading wants an empty line before it */
+	bool stopped; /* a signal came, and was told */
+	bool several; /* images: then their names belong to those of the files */
+	uint8_t *listed; /* of the image's directories, a bit each: what is listed twice may never end */
+	size_t depth;
+	struct rows files, directories; /* that were named */
+};
+
+/* A directory's entries. */
+struct entries {
+	struct rows rows;
 	const struct listing *l;
 };
 
@@ -85,39 +102,96 @@ static const char *colour_of(uint32_t mode)
 	}
 }
 
-static void print_row(const struct listing *l, const struct row *row)
+static char mark_of(const struct listing *l, const struct row *row)
+{
+	uint32_t mode = row->inode.mode;
+
+	if (!row->known || l->zero || !(l->slashes || l->marks))
+		return '\0';
+	if (S_ISDIR(mode))
+		return '/';
+	if (!l->marks || (S_ISLNK(mode) && l->lengthy))
+		return '\0';
+	return S_ISLNK(mode)                         ? '@'
+	       : S_ISFIFO(mode)                      ? '|'
+	       : S_ISSOCK(mode)                      ? '='
+	       : S_ISREG(mode) && (mode & 0111) != 0 ? '*'
+						     : '\0';
+}
+
+static void print_number(const struct listing *l, const struct row *row)
+{
+	if (l->inodes)
+		printf("%7u ", row->number);
+}
+
+static void print_name(const struct listing *l, const struct row *row)
+{
+	char mark = mark_of(l, row);
+
+	fputs(l->colour && row->known ? colour_of(row->inode.mode) : "", stdout);
+	rl_show_name(row->name);
+	fputs(l->colour && row->known ? "\033[0m" : "", stdout);
+	if (mark)
+		putchar(mark);
+}
+
+static void print_long(const struct listing *l, const struct row *row)
 {
 	const struct rl_image_inode *inode = &row->inode;
 	char mode[11], size[32], human[16], time[32];
 
-	if (l->inodes)
-		printf("%7u ", row->number);
-	if (l->lengthy && !row->known) {
+	if (!row->known) {
 		printf("?????????? %4s %-5s %-5s %10s %16s ", "?", "?", "?", "?", "?");
-	} else if (l->lengthy) {
-		rl_show_mode(mode, inode->mode);
-		if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
-			snprintf(size, sizeof(size), "%u, %u", inode->major, inode->minor);
-		else if (l->human)
-			snprintf(size, sizeof(size), "%s", rl_format_size(human, inode->size));
-		else
-			snprintf(size, sizeof(size), "%" PRIu64, inode->size);
-		printf("%s %4u %-5u %-5u %10s ", mode, inode->links, inode->uid, inode->gid, size);
-		rl_show_time(time, inode->mtime);
-		printf("%s ", time);
+		return;
 	}
+	rl_show_mode(mode, inode->mode);
+	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
+		snprintf(size, sizeof(size), "%u, %u", inode->major, inode->minor);
+	else if (l->human)
+		snprintf(size, sizeof(size), "%s", rl_format_size(human, inode->size));
+	else
+		snprintf(size, sizeof(size), "%" PRIu64, inode->size);
+	rl_show_time(time, inode->mtime);
+	printf("%s %4u %-5u %-5u %10s %s ", mode, inode->links, inode->uid, inode->gid, size, time);
+}
+
+static void print_row(const struct listing *l, const struct row *row)
+{
+	print_number(l, row);
 	if (l->zero && !l->lengthy) {
 		fwrite(row->name, 1, strlen(row->name) + 1, stdout);
 		return;
 	}
-	fputs(l->colour && row->known ? colour_of(inode->mode) : "", stdout);
-	rl_show_name(row->name);
-	fputs(l->colour && row->known ? "\033[0m" : "", stdout);
+	if (l->lengthy)
+		print_long(l, row);
+	print_name(l, row);
 	if (l->lengthy && row->target) {
 		fputs(" -> ", stdout);
 		rl_show_name(row->target);
 	}
 	putchar('\n');
+}
+
+static void print_columns(const struct listing *l, const struct rows *rows)
+{
+	size_t *widths = rl_calloc(rows->count, sizeof(*widths)), *columns, down;
+
+	for (size_t i = 0; i < rows->count; i++)
+		widths[i] = (l->inodes ? 8 : 0) + rl_show_width(rows->items[i].name) +
+			    (mark_of(l, &rows->items[i]) != '\0');
+	down = rl_columns_rows(widths, rows->count, rl_columns_line(), &columns);
+	for (size_t row = 0; row < down && row < rows->count; row++) {
+		for (size_t i = row; i < rows->count; i += down) {
+			print_number(l, &rows->items[i]);
+			print_name(l, &rows->items[i]);
+			if (i + down < rows->count)
+				printf("%*s", (int)(columns[i / down] - widths[i]), "");
+		}
+		putchar('\n');
+	}
+	free(columns);
+	free(widths);
 }
 
 static void print_json(const struct row *row, const char *path)
@@ -135,10 +209,14 @@ static void print_json(const struct row *row, const char *path)
 
 static int collect(const struct rl_image_entry *entry, void *context)
 {
-	struct rows *rows = context;
+	struct entries *entries = context;
+	struct rows *rows = &entries->rows;
+	const struct listing *l = entries->l;
 
-	if (entry->name[0] == '.' && (!rows->l->all || rows->l->json) &&
-		(!rows->l->all || entry->size == 1 || (entry->size == 2 && entry->name[1] == '.')))
+	if (entry->name[0] == '.' && !l->all && !l->almost_all)
+		return 0;
+	if (entry->name[0] == '.' && (!l->all || l->json) &&
+		(entry->size == 1 || (entry->size == 2 && entry->name[1] == '.')))
 		return 0;
 	RL_GROW(rows->items, rows->count, rows->room);
 	rows->items[rows->count++] =
@@ -204,6 +282,15 @@ static void fill_row(struct listing *l, struct rl_image *image, struct row *row,
 	}
 }
 
+static bool is_interrupted(struct listing *l, const char *subject)
+{
+	if (!l->stopped && rl_check_interrupted(subject, "list", &l->cmd->err)) {
+		complain(l);
+		l->stopped = true;
+	}
+	return l->stopped;
+}
+
 static char *join(const char *path, const char *name)
 {
 	return rl_printf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", name);
@@ -224,7 +311,7 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 
 static void list_below(struct listing *l, struct rl_image *image, const struct rows *rows, const char *path)
 {
-	for (size_t i = 0; i < rows->count; i++) {
+	for (size_t i = 0; i < rows->count && !is_interrupted(l, path); i++) {
 		const struct row *row = &rows->items[i];
 		char *below;
 
@@ -246,29 +333,29 @@ static void list_below(struct listing *l, struct rl_image *image, const struct r
 	}
 }
 
-static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
-	const char *path, bool heading)
+static void free_rows(struct rows *rows)
 {
-	struct rows rows = {.l = l};
-	char *subject = rl_printf("%s:%s", rl_image_path(image), path);
-
-	if (rl_image_list(image, dir, subject, collect, &rows, &l->cmd->err))
-		complain(l);
-	for (size_t i = 0; i < rows.count; i++)
-		if (l->lengthy || l->json || l->recursive || l->by_size || l->by_time || l->colour)
-			fill_row(l, image, &rows.items[i], subject);
-	sort_rows(l, &rows);
-	if (heading && !l->json && !l->zero) {
-		printf("%s", l->printed ? "\n" : "");
-		rl_show_name(path);
-		puts(":");
+	for (size_t i = 0; i < rows->count; i++) {
+		free(rows->items[i].word);
+		free(rows->items[i].name);
+		free(rows->items[i].target);
 	}
-	l->printed = true;
-	for (size_t i = 0; i < rows.count; i++) {
-		struct row *row = &rows.items[i];
+	free(rows->items);
+	*rows = (struct rows){.items = NULL};
+}
+
+/* path: of the directory that they are in; NULL: their names are paths. */
+static void print_rows(const struct listing *l, const struct rows *rows, const char *path)
+{
+	if (l->columns && rows->count) {
+		print_columns(l, rows);
+		return;
+	}
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct row *row = &rows->items[i];
 
 		if (l->json) {
-			char *full = join(path, row->name);
+			char *full = path ? join(path, row->name) : rl_strdup(row->name);
 
 			print_json(row, full);
 			free(full);
@@ -276,58 +363,122 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 			print_row(l, row);
 		}
 	}
+}
+
+static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
+	const char *path, bool heading)
+{
+	struct entries entries = {.l = l};
+	struct rows *rows = &entries.rows;
+	char *subject = rl_printf("%s:%s", rl_image_path(image), path);
+
+	if (!is_interrupted(l, subject) &&
+		rl_image_list(image, dir, subject, collect, &entries, &l->cmd->err))
+		complain(l);
+	for (size_t i = 0; i < rows->count; i++)
+		if (l->lengthy || l->json || l->recursive || l->by_size || l->by_time || l->colour ||
+			l->slashes || l->marks)
+			fill_row(l, image, &rows->items[i], subject);
+	sort_rows(l, rows);
+	if (heading && !l->json && !l->zero) {
+		printf("%s", l->printed ? "\n" : "");
+		rl_show_name(l->several ? subject : path);
+		puts(":");
+	}
+	l->printed = true;
+	print_rows(l, rows, path);
 	if (l->recursive) {
 		l->depth++;
-		list_below(l, image, &rows, path);
+		list_below(l, image, rows, path);
 		l->depth--;
 	}
-	for (size_t i = 0; i < rows.count; i++) {
-		free(rows.items[i].name);
-		free(rows.items[i].target);
-	}
-	free(rows.items);
+	free_rows(rows);
 	free(subject);
 }
 
-static int list_argument(const char *word, void *context)
+/* ---- arguments ---- */
+
+/* Files come before directories, as in ls(1), and both are sorted. */
+static int take_argument(const char *word, void *context)
 {
 	struct listing *l = context;
+	struct row row = {.word = rl_strdup(word), .known = true};
 	struct rl_image_path ip;
-	struct row row = {.name = NULL};
-	int result;
+	struct rows *rows;
 
-	if (rl_image_path_open(l->cmd, word, &ip))
+	if (rl_image_path_open(l->cmd, word, &ip)) {
+		free(row.word);
 		return -1;
-	/* As ls(1): -l shows a symlink itself, a plain listing what it leads to. */
-	result = rl_image_find(ip.image, ip.path, !l->lengthy && !l->self, &row.inode, &l->cmd->err);
-	if (!result && S_ISDIR(row.inode.mode) && !l->self) {
-		l->listed = rl_calloc(1, (size_t)rl_image_inode_count(ip.image) / 8 + 1);
-		note_listed(l, row.inode.number);
-		list_directory(l, ip.image, &row.inode, ip.path, l->headings);
-		free(l->listed);
-	} else if (!result) {
-		row.name = ip.path;
-		row.number = row.inode.number;
-		fill_row(l, ip.image, &row, word);
-		if (l->json)
-			print_json(&row, ip.path);
-		else
-			print_row(l, &row);
-		l->printed = true;
-		free(row.target);
 	}
+	/* -l shows a symlink itself, a plain listing what it leads to. */
+	if (rl_image_find(ip.image, ip.path, !l->lengthy && !l->self, &row.inode, &l->cmd->err)) {
+		rl_image_path_close(&ip);
+		free(row.word);
+		return -1;
+	}
+	rows = S_ISDIR(row.inode.mode) && !l->self ? &l->directories : &l->files;
+	row.name = rl_strdup(l->several && !l->json ? word : ip.path);
+	row.number = row.inode.number;
+	if (rows == &l->files)
+		fill_row(l, ip.image, &row, word);
+	RL_GROW(rows->items, rows->count, rows->room);
+	rows->items[rows->count++] = row;
 	rl_image_path_close(&ip);
-	return result;
+	return 0;
+}
+
+static void list_arguments(struct listing *l)
+{
+	sort_rows(l, &l->files);
+	sort_rows(l, &l->directories);
+	print_rows(l, &l->files, NULL);
+	l->printed = l->files.count > 0;
+	for (size_t i = 0; i < l->directories.count; i++) {
+		const struct row *row = &l->directories.items[i];
+		struct rl_image_path ip;
+
+		if (is_interrupted(l, row->word))
+			break;
+		if (rl_image_path_open(l->cmd, row->word, &ip)) {
+			complain(l);
+			continue;
+		}
+		l->listed = rl_calloc(1, (size_t)rl_image_inode_count(ip.image) / 8 + 1);
+		note_listed(l, row->inode.number);
+		list_directory(l, ip.image, &row->inode, ip.path, l->headings);
+		free(l->listed);
+		rl_image_path_close(&ip);
+	}
+}
+
+/* Whether the words are of more than one image. */
+static bool are_several(const struct rl_show_words *words)
+{
+	for (size_t i = 1; i < words->count; i++) {
+		const char *first = words->items[0], *colon = strstr(first, ":/");
+		size_t size = colon ? (size_t)(colon - first) : strlen(first);
+
+		if (strncmp(words->items[i], first, size) != 0 ||
+			(words->items[i][size] && strncmp(words->items[i] + size, ":/", 2) != 0))
+			return true;
+	}
+	return false;
 }
 
 static int run(struct rl_cmd *cmd)
 {
-	struct listing l = {.cmd = cmd, .colour = isatty(STDOUT_FILENO)};
+	bool terminal = isatty(STDOUT_FILENO);
+	struct listing l = {.cmd = cmd, .colour = terminal, .columns = terminal};
 	struct rl_show_words words = {.items = NULL};
-	int id, result = 0;
+	int id, result = 0, status;
 
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
-		l.lengthy = l.lengthy || id == 'l';
+		/* The last one of these counts, and after -l a line holds one name anyway. */
+		l.lengthy = (l.lengthy || id == 'l' || id == 'n') && id != 'C';
+		l.columns = (l.columns || id == 'C') && id != '1' && id != 'l' && id != 'n';
+		l.almost_all = l.almost_all || id == 'A';
+		l.marks = l.marks || id == 'F';
+		l.slashes = l.slashes || id == 'p';
 		l.recursive = l.recursive || id == 'R';
 		l.all = l.all || id == 'a';
 		l.inodes = l.inodes || id == 'i';
@@ -343,8 +494,18 @@ static int run(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
+	l.columns = l.columns && !l.json && !l.zero;
+	if (!result && words.count)
+		rl_show_expand(cmd, &words);
 	l.headings = words.count > 1 || l.recursive;
-	return rl_show_each(cmd, result, &words, "which image?", list_argument, &l);
+	l.several = are_several(&words);
+	status = rl_show_each(cmd, result, &words, "which image?", take_argument, &l);
+	if (status != RL_EXIT_USAGE)
+		list_arguments(&l);
+	free_rows(&l.files);
+	free_rows(&l.directories);
+	result = rl_cmd_flush(cmd);
+	return status ? status : cmd->trouble ? RL_EXIT_FAILED : result;
 }
 
 const struct rl_verb rl_verb_ls = {"ls", run, "Looking:", "IMAGE[:PATH]...", "list directories in an image",

@@ -1,10 +1,13 @@
 #include "cmd/show.h"
 
+#include "cmd/image-glob.h"
+#include "cmd/image-path.h"
 #include "cmd/json.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/progress.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -20,18 +23,63 @@ void rl_show_add(struct rl_show_words *words, const char *word)
 	words->items[words->count++] = word;
 }
 
+static int expand(struct rl_cmd *cmd, const char *word, struct rl_show_words *to)
+{
+	struct rl_paths paths = {.items = NULL};
+	struct rl_image_path ip;
+	int result;
+
+	if (rl_image_path_open(cmd, word, &ip))
+		return -1;
+	result = rl_image_glob(cmd, ip.image, ip.path, &paths);
+	for (size_t i = 0; i < paths.count; i++) {
+		RL_GROW(to->made, to->made_count, to->made_room);
+		to->made[to->made_count] = rl_printf("%s:%s", ip.file, paths.items[i]);
+		rl_show_add(to, to->made[to->made_count++]);
+	}
+	rl_paths_free(&paths);
+	rl_image_path_close(&ip);
+	return result;
+}
+
+void rl_show_expand(struct rl_cmd *cmd, struct rl_show_words *words)
+{
+	struct rl_show_words to = {.expanded = true};
+
+	for (size_t i = 0; i < words->count; i++) {
+		const char *split = strstr(words->items[i], ":/");
+
+		if (!split || !rl_image_is_glob(split)) {
+			rl_show_add(&to, words->items[i]);
+		} else if (expand(cmd, words->items[i], &to)) {
+			rl_cmd_failed(cmd);
+			cmd->trouble = true;
+		}
+	}
+	free(words->items);
+	*words = to;
+}
+
 int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, const char *missing,
 	int (*show)(const char *word, void *context), void *context)
 {
-	if (!result && !words->count)
+	if (!result && !words->count && !words->expanded)
 		result = rl_cmd_usage(cmd, "%s", missing);
+	if (!result && !words->expanded)
+		rl_show_expand(cmd, words);
 	for (size_t i = 0; i < words->count && !result; i++) {
+		/* One that was interrupted told so itself. */
+		if (rl_signal_caught() && cmd->trouble)
+			break;
 		if (show(words->items[i], context)) {
 			rl_cmd_failed(cmd);
 			cmd->trouble = true;
 		}
 	}
 	free(words->items);
+	for (size_t i = 0; i < words->made_count; i++)
+		free(words->made[i]);
+	free(words->made);
 	if (result)
 		return rl_cmd_failed(cmd);
 	result = rl_cmd_flush(cmd);
@@ -82,6 +130,17 @@ void rl_show_name(const char *name)
 	rl_text_escape(&text, name, strlen(name));
 	fwrite(text.data, 1, text.size, stdout);
 	rl_buf_free(&text);
+}
+
+size_t rl_show_width(const char *name)
+{
+	struct rl_buf text = RL_BUF_NONE;
+	size_t width;
+
+	rl_text_escape(&text, name, strlen(name));
+	width = rl_text_width(text.data, text.size);
+	rl_buf_free(&text);
+	return width;
 }
 
 void rl_show_line(const char *name)

@@ -6,10 +6,13 @@
 
 #include "ext/read.h"
 
-/* Words of the command line, which they stay. The items are the caller's to free. */
+/* Words of the command line, which they stay, and those that globs among them stand for. */
 struct rl_show_words {
-	const char **items;
+	const char **items; /* the caller's to free */
 	size_t count, room;
+	bool expanded;
+	char **made; /* what rl_show_expand() made; rl_show_each() frees it */
+	size_t made_count, made_room;
 };
 
 void rl_show_add(struct rl_show_words *words, const char *word);
@@ -23,9 +26,17 @@ void rl_show_time(char text[32], int64_t seconds);
 
 /* Prints a name, escaped, and with a newline behind it. */
 void rl_show_name(const char *name);
+/* How many columns of a terminal that takes. */
+size_t rl_show_width(const char *name);
 void rl_show_line(const char *name);
 /* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
+
+/*
+ * Puts in the place of each IMAGE:/PATH with a glob the words that it stands for. One that stands for none is told, and
+ * left out. rl_show_each() does it where it has not been done.
+ */
+void rl_show_expand(struct rl_cmd *cmd, struct rl_show_words *words);
 
 /*
  * Ends a verb that looks at each of its words: show is called for them, unless result, that of the options, is -1

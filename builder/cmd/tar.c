@@ -5,7 +5,9 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/progress.h"
 #include "base/publish.h"
+#include "base/signals.h"
 #include "source/tar-write.h"
 
 #include <errno.h>
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 #define CHUNK ((size_t)1 << 18)
+#define LARGE                                                                                                \
+	((uint64_t)1 << 28) /* bytes that take a while: also of a hole the zeros count for the SHA-256 */
 
 enum { OPT_FORMAT = 256 };
 
@@ -93,11 +97,17 @@ static int hash_content(
 			result = rl_fail_errno(err, path, "read", errno);
 		else
 			rl_hash_bytes(hash, chunk, n);
+		if (inode->size > LARGE)
+			rl_progress_bytes(path, at, inode->size);
+		if (!result)
+			result = rl_check_interrupted(path, "read", err);
 	}
 	if (!result)
 		result = rl_content_verify(inode, &bytes, err);
 	rl_content_close(&bytes);
 	rl_hash_end_hex(hash, hex);
+	if (inode->size > LARGE)
+		rl_progress_clear();
 	free(chunk);
 	return result;
 }
@@ -178,20 +188,23 @@ static int run(struct rl_cmd *cmd)
 {
 	bool is_tar = !strcmp(cmd->verb->name, "tar");
 	struct line l = {.word = NULL};
-	struct rl_tree *tree = NULL;
-	struct rl_node *node;
+	struct rl_tree_word tw = RL_TREE_WORD_NONE;
+	const struct rl_node *node = NULL;
 	int result = parse(cmd, &l);
 
 	if (!result && is_tar && !l.output && isatty(STDOUT_FILENO))
 		result = rl_cmd_usage(cmd, "standard output is a terminal: -o FILE");
-	if (!result)
-		result = rl_tree_word_load(cmd, l.word, true, &tree, &node);
+	if (!result && !(node = rl_tree_word_one(cmd, l.word, true, &tw)))
+		result = -1;
 	if (!result && l.json)
 		result = print_tree(node, "/", &cmd->err);
 	else if (!result)
 		result = write_output(node, is_tar ? RL_TAR_PAX : RL_TAR_MTREE, l.output, &cmd->err);
-	rl_tree_free(tree);
-	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
+	rl_tree_word_free(&tw);
+	if (result)
+		return rl_cmd_failed(cmd);
+	result = rl_cmd_flush(cmd);
+	return result ? result : cmd->trouble ? RL_EXIT_FAILED : RL_EXIT_DONE;
 }
 
 static const struct rl_option tar_options[] = {

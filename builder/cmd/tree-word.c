@@ -1,8 +1,10 @@
 #include "cmd/tree-word.h"
 
+#include "cmd/image-glob.h"
 #include "cmd/image-path.h"
 
 #include "base/mem.h"
+#include "source/image.h"
 #include "source/place.h"
 #include "source/source.h"
 
@@ -15,8 +17,15 @@ static void warn(struct rl_image *image, void *context)
 	rl_image_warn(context, image);
 }
 
-int rl_tree_path_load(struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner,
-	struct rl_tree **tree, struct rl_node **node)
+void rl_tree_word_free(struct rl_tree_word *tw)
+{
+	rl_tree_free(tw->tree);
+	free(tw->nodes);
+	free(tw->source);
+	*tw = (struct rl_tree_word)RL_TREE_WORD_NONE;
+}
+
+static int load(struct rl_cmd *cmd, bool keep_owner, struct rl_tree_word *tw)
 {
 	struct rl_source_options from = {.max_time = INT64_MAX,
 		.data_left = UINT64_MAX,
@@ -26,32 +35,113 @@ int rl_tree_path_load(struct rl_cmd *cmd, const char *source, const char *path, 
 		.keep_owner = keep_owner};
 	int result;
 
-	*tree = rl_tree_new();
-	*node = (*tree)->root;
-	result = rl_source_put(*tree, (*tree)->root, source, &from, &cmd->err);
-	rl_tree_sort(*tree);
-	path += strspn(path, "/");
-	if (!result && *path) {
-		const struct rl_place_scope scope = {*tree, (*tree)->root, (*tree)->root, 0};
-
-		*node = rl_place_open(&scope, path);
-		if (!*node) {
-			char *word = rl_printf("%s:/%s", source, path);
-
-			result = rl_fail(&cmd->err, word, "open", "there is no such path in it");
-			free(word);
-		}
-	}
+	tw->tree = rl_tree_new();
+	result = rl_source_put(tw->tree, tw->tree->root, tw->source, &from, &cmd->err);
+	rl_tree_sort(tw->tree);
 	return result;
 }
 
-int rl_tree_word_load(
-	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node)
+/* Only images have globs: what fits is looked for there, without the tree. */
+static int find_globbed(struct rl_cmd *cmd, const char *path, struct rl_paths *paths, const char *source)
+{
+	struct rl_image *image;
+	int result;
+
+	/* That it is dirty, or in use, was said when the tree was loaded. */
+	if (rl_image_open(source, &cmd->image, &image, &cmd->err))
+		return -1;
+	result = rl_image_glob(cmd, image, path, paths);
+	rl_image_close(image);
+	return result;
+}
+
+static int add_node(struct rl_cmd *cmd, const char *path, struct rl_tree_word *tw)
+{
+	const struct rl_place_scope scope = {tw->tree, tw->tree->root, tw->tree->root, 0};
+	struct rl_node *node;
+
+	path += strspn(path, "/");
+	node = *path ? rl_place_open(&scope, path) : tw->tree->root;
+	if (!node) {
+		char *word = rl_printf("%s:/%s", tw->source, path);
+
+		rl_fail(&cmd->err, word, "open", "there is no such path in it");
+		free(word);
+		return -1;
+	}
+	RL_GROW(tw->nodes, tw->count, tw->room);
+	tw->nodes[tw->count++] = node;
+	return 0;
+}
+
+static int find_nodes(struct rl_cmd *cmd, const char *path, struct rl_tree_word *tw)
+{
+	struct rl_paths paths = {.items = NULL};
+	int result;
+
+	if (!rl_image_is_glob(path) || !rl_source_is_image(tw->source, &cmd->image.disk))
+		return add_node(cmd, path, tw);
+	result = find_globbed(cmd, path, &paths, tw->source);
+	for (size_t i = 0; i < paths.count && !result; i++)
+		result = add_node(cmd, paths.items[i], tw);
+	rl_paths_free(&paths);
+	return result;
+}
+
+static int load_path(
+	struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner, struct rl_tree_word *tw)
+{
+	tw->count = 0;
+	if (!tw->tree || strcmp(tw->source, source) != 0) {
+		rl_tree_word_free(tw);
+		tw->source = rl_strdup(source);
+		if (load(cmd, keep_owner, tw))
+			return -1;
+	}
+	return find_nodes(cmd, path, tw);
+}
+
+/* Splits a word; the caller frees what is returned. */
+static char *source_of(const char *word, const char **path)
 {
 	const char *colon = rl_source_is_container(word) ? NULL : strstr(word, ":/");
-	char *source = colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
-	int result = rl_tree_path_load(cmd, source, colon ? colon + 1 : "/", keep_owner, tree, node);
+
+	*path = colon ? colon + 1 : "/";
+	return colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
+}
+
+int rl_tree_word_load(struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree_word *tw)
+{
+	const char *path;
+	char *source = source_of(word, &path);
+	int result = load_path(cmd, source, path, keep_owner, tw);
 
 	free(source);
 	return result;
+}
+
+struct rl_node *rl_tree_path_one(
+	struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner, struct rl_tree_word *tw)
+{
+	char *word;
+
+	if (load_path(cmd, source, path, keep_owner, tw))
+		return NULL;
+	if (tw->count == 1)
+		return tw->nodes[0];
+	word = rl_printf("%s:%s", source, path);
+	rl_fail(&cmd->err, word, "open", "it stands for %zu paths, and only one is wanted", tw->count);
+	free(word);
+	return NULL;
+}
+
+struct rl_node *rl_tree_word_one(
+	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree_word *tw)
+{
+	const char *path;
+	char *source = source_of(word, &path);
+	struct rl_node *node = rl_tree_path_one(cmd, source, path, keep_owner, tw);
+
+	free(source);
+	return node;
 }

@@ -6,14 +6,30 @@
 
 #include "tree/tree.h"
 
+/* A word, or several of the same source one after the other. */
+struct rl_tree_word {
+	char *source;
+	struct rl_tree *tree; /* sorted; NULL: none is loaded */
+	struct rl_node **nodes; /* that the last word stands for: several only where its path is a glob */
+	size_t count, room;
+};
+
+#define RL_TREE_WORD_NONE                                                                                    \
+	{                                                                                                    \
+		NULL, NULL, NULL, 0, 0                                                                       \
+	}
+
 /*
- * Reads it into a new tree, which is sorted, and finds the node that is meant. The tree is to be freed in any
- * case. keep_owner: what is in a folder of the host belongs to whom it does, and not to root.
+ * Reads the source into a tree, unless it is the one that is there already, and finds the nodes that are meant. tw is to
+ * be freed in any case. keep_owner: what is in a folder of the host belongs to whom it does, and not to root.
  */
-int rl_tree_word_load(
-	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree **tree, struct rl_node **node);
+int rl_tree_word_load(struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree_word *tw);
+/* The same where only one will do; NULL: cmd->err. */
+struct rl_node *rl_tree_word_one(
+	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree_word *tw);
 /* The same of a source and a path in it that are apart already. */
-int rl_tree_path_load(struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner,
-	struct rl_tree **tree, struct rl_node **node);
+struct rl_node *rl_tree_path_one(
+	struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner, struct rl_tree_word *tw);
+void rl_tree_word_free(struct rl_tree_word *tw);
 
 #endif

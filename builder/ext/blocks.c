@@ -209,21 +209,6 @@ static bool find_data(const uint8_t *entries, uint32_t size, uint32_t *offset, u
 	return false;
 }
 
-/* Inodes are read in the order of their numbers mostly: a block of them at a time. */
-static const uint8_t *inode_block(struct rl_image *image, uint64_t block)
-{
-	if (image->inode_block && image->inode_block_number == block)
-		return image->inode_block;
-	if (!image->inode_block)
-		image->inode_block = rl_alloc(image->block_size);
-	image->inode_block_number = block;
-	if (!rl_image_pread(image, image->inode_block, image->block_size, block * image->block_size))
-		return image->inode_block;
-	free(image->inode_block);
-	image->inode_block = NULL;
-	return NULL;
-}
-
 uint8_t *rl_image_raw_inode(
 	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err)
 {
@@ -236,7 +221,7 @@ uint8_t *rl_image_raw_inode(
 	*place = table * image->block_size + (uint64_t)((number - 1) % per_group) * size;
 	block = *place / image->block_size;
 	if (table >= image->first_block && block < image->blocks)
-		bytes = inode_block(image, block);
+		bytes = rl_image_cached(image->cache, image, block);
 	if (!bytes) {
 		rl_fail(err, subject, "read", "its inode cannot be read (inode %u)", number);
 		return NULL;

@@ -19,6 +19,8 @@
  * write fails. Nothing is cached. (Another name is the address of a struct rl_image: rl_image_fs_open().)
  */
 extern io_manager rl_fd_io_manager;
+/* error_message() knows ext2fs's codes by a table, which this adds, once. */
+void rl_ext_init_errors(void);
 /* From now on the channel reads and writes fd. */
 void rl_fd_io_attach(io_channel channel, int fd);
 

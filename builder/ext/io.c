@@ -4,6 +4,7 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,14 @@ static errcode_t fd_read_blk64(io_channel io, unsigned long long block, int coun
 
 	if (!data->image && data->fd < 0)
 		return EBADF;
+	/* An inode's, mostly. */
+	if (data->image && count == 1 && (uint32_t)io->block_size == data->image->block_size) {
+		const uint8_t *cached = rl_image_cached(data->image->cache, data->image, block);
+
+		if (cached)
+			memcpy(bytes, cached, data->image->block_size);
+		return cached ? 0 : errno == ENODATA ? EXT2_ET_SHORT_READ : errno;
+	}
 	if (data->image ? rl_image_pread(data->image, bytes, bytes_of(io, count), place)
 			: rl_pread_all(data->fd, bytes, bytes_of(io, count), place))
 		return errno == ENODATA ? EXT2_ET_SHORT_READ : errno;
@@ -133,9 +142,20 @@ errcode_t rl_image_fs_open(struct rl_image *image)
 		name, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, rl_fd_io_manager, &image->fs);
 }
 
+static void init_errors(void)
+{
+	initialize_ext2_error_table();
+}
+
+void rl_ext_init_errors(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init_errors);
+}
+
 int rl_fail_ext(struct rl_error *err, const char *subject, const char *action, errcode_t code)
 {
-	/* error_message() knows ext2fs's codes by this table; adding it twice is harmless. */
-	initialize_ext2_error_table();
+	rl_ext_init_errors();
 	return rl_fail(err, subject, action, "%s", error_message(code));
 }

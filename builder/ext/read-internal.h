@@ -33,9 +33,16 @@ struct rl_image {
 	uint64_t file_size; /* of the disk */
 	struct rl_replay replay;
 	bool replayed;
-	uint8_t *inode_block; /* the block of an inode table that was read last; NULL: none yet */
-	uint64_t inode_block_number;
+	struct rl_block_cache *cache;
 };
+
+/*
+ * cache.c: the blocks of inode tables that were read last. A directory's inodes are in a few of them, but the names
+ * of a large one are in the order of their hashes. NULL and errno; the block is valid until the next call.
+ */
+const uint8_t *rl_image_cached(struct rl_block_cache *cache, const struct rl_image *image, uint64_t block);
+struct rl_block_cache *rl_block_cache_new(void);
+void rl_block_cache_free(struct rl_block_cache *cache);
 
 /* io.c: sets image->fs, which reads by rl_image_pread(). */
 errcode_t rl_image_fs_open(struct rl_image *image);

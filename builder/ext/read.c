@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,8 +103,8 @@ static int replay(struct rl_image *image, struct rl_error *err)
 	if (rl_journal_replay(image, err))
 		return -1;
 	image->replayed = true;
-	free(image->inode_block);
-	image->inode_block = NULL;
+	rl_block_cache_free(image->cache);
+	image->cache = rl_block_cache_new();
 	if (!image->replay.count)
 		return 0;
 	ext2fs_free(image->fs);
@@ -117,7 +118,8 @@ int rl_image_open(const char *path, const struct rl_image_options *options, stru
 	struct rl_image *image = rl_calloc(1, sizeof(*image));
 
 	*result = NULL;
-	initialize_ext2_error_table();
+	rl_ext_init_errors();
+	image->cache = rl_block_cache_new();
 	if (rl_disk_open(path, options ? &options->disk : NULL, &image->disk, err))
 		goto failed;
 	image->path = rl_disk_path(image->disk);
@@ -141,7 +143,7 @@ void rl_image_close(struct rl_image *image)
 	if (image->fs)
 		ext2fs_free(image->fs);
 	free(image->replay.blocks);
-	free(image->inode_block);
+	rl_block_cache_free(image->cache);
 	rl_disk_close(image->disk);
 	free(image);
 }
@@ -543,6 +545,8 @@ static int put_zeros(struct copying *c, uint64_t offset)
 		if (rl_write_all(c->fd, c->chunk, n))
 			return rl_fail_errno(c->err, c->subject, "write", errno);
 		c->done += n;
+		if (rl_check_interrupted(c->subject, "write", c->err))
+			return -1;
 	}
 	return 0;
 }
@@ -590,6 +594,8 @@ static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 		length -= n;
 		place += n;
 		c->done += n;
+		if (rl_check_interrupted(c->subject, "write", c->err))
+			return -1;
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "ext/walk.h"
 
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,9 @@ static int go_into(struct walking *w, const struct rl_walk_entry *dir)
 	char *subject = rl_printf("%s:%s", rl_image_path(w->image), dir->path);
 	int result = 0;
 
-	if (dir->depth >= RL_WALK_DEPTH_MAX)
+	if (rl_check_interrupted(subject, "read", &err))
+		result = -1;
+	else if (dir->depth >= RL_WALK_DEPTH_MAX)
 		rl_fail(&err, subject, "read", "more than %d directories deep", RL_WALK_DEPTH_MAX);
 	else if (!is_first_time(w, dir->inode->number))
 		rl_fail(&err, subject, "read",
@@ -117,7 +120,8 @@ static int go_into(struct walking *w, const struct rl_walk_entry *dir)
 	if (names.count)
 		qsort(names.items, names.count, sizeof(*names.items), by_name);
 	look_at(w, dir, &names);
-	result = visit_names(w, dir, &names);
+	if (!result)
+		result = visit_names(w, dir, &names);
 	for (size_t i = 0; i < names.count; i++)
 		free(names.items[i].text);
 	free(names.items);

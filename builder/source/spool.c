@@ -51,8 +51,12 @@ static int verify_content(const struct rl_inode *inode, const struct rl_bytes *b
 	return rl_holding_verify(holding, err);
 }
 
-static const struct rl_content_ops content_ops = {.open = open_content, .verify = verify_content};
-static const struct rl_content_ops piece_ops = {.open = open_pieces, .verify = verify_content};
+static const struct rl_content_ops content_ops = {.open = open_content,
+	.verify = verify_content,
+	.whole_source = true};
+static const struct rl_content_ops piece_ops = {.open = open_pieces,
+	.verify = verify_content,
+	.whole_source = true};
 
 int rl_holding_verify(const struct rl_holding *holding, struct rl_error *err)
 {

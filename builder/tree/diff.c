@@ -1,66 +1,69 @@
 #include "tree/diff.h"
 
+#include "tree/compare.h"
+
+#include "base/buf.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK ((size_t)256 * 1024)
+#define NO_PAIR SIZE_MAX
+
+/* Names that stand at the same path, or one that is on one side alone. */
+struct match {
+	const struct rl_node *before, *after;
+	size_t pair; /* of the comparison of contents */
+};
 
 struct diff {
 	const struct rl_diff_options *options;
-	rl_diff_visit *visit;
-	void *context;
+	struct match *matches; /* by path */
+	size_t count, room;
+	struct rl_compare *compare;
 	struct rl_error *err;
-	char *chunks; /* two of them */
 };
 
-/* ---- contents ---- */
+/* ---- names ---- */
 
-/* 1: they differ. */
-static int read_both(struct diff *d, const struct rl_inode *a, const struct rl_bytes *a_bytes,
-	const struct rl_inode *b, const struct rl_bytes *b_bytes, const char *path)
+static bool needs_reading(const struct diff *d, const struct rl_inode *a, const struct rl_inode *b)
 {
-	for (uint64_t at = 0; at < a->size; at += CHUNK) {
-		size_t n = a->size - at < CHUNK ? (size_t)(a->size - at) : CHUNK;
-
-		if (rl_content_read(a, a_bytes, d->chunks, n, at) ||
-			rl_content_read(b, b_bytes, d->chunks + CHUNK, n, at))
-			return rl_fail_errno(d->err, path, "read", errno);
-		if (memcmp(d->chunks, d->chunks + CHUNK, n) != 0)
-			return 1;
-	}
-	return 0;
+	if (!S_ISREG(a->mode) || !S_ISREG(b->mode) || a->size != b->size || !a->size ||
+		(d->options->ignore & RL_DIFF_CONTENT))
+		return false;
+	return d->options->contents || a->mtime != b->mtime || a->mtime_nsec != b->mtime_nsec ||
+	       a->mtime == d->options->still_time;
 }
 
-static int compare_contents(
-	struct diff *d, const struct rl_inode *a, const struct rl_inode *b, const char *path)
-{
-	struct rl_bytes a_bytes, b_bytes;
-	int result;
+static void match(struct diff *d, const struct rl_node *before, const struct rl_node *after);
 
-	if (a->size != b->size)
-		return 1;
-	if (!a->size)
-		return 0;
-	if (!d->options->contents && a->mtime == b->mtime && a->mtime_nsec == b->mtime_nsec &&
-		a->mtime != d->options->still_time)
-		return 0;
-	if (rl_content_open(a, &a_bytes, d->err))
-		return -1;
-	if (rl_content_open(b, &b_bytes, d->err)) {
-		rl_content_close(&a_bytes);
-		return -1;
+/* Children of two directories side by side; one of them may be none. */
+static void match_children(struct diff *d, const struct rl_node *a, const struct rl_node *b)
+{
+	while (a || b) {
+		int order = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
+
+		match(d, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
+		a = order <= 0 ? a->next : a;
+		b = order >= 0 ? b->next : b;
 	}
-	if (!d->chunks)
-		d->chunks = rl_alloc(2 * CHUNK);
-	result = read_both(d, a, &a_bytes, b, &b_bytes, path);
-	if (result >= 0 && (rl_content_verify(a, &a_bytes, d->err) || rl_content_verify(b, &b_bytes, d->err)))
-		result = -1;
-	rl_content_close(&a_bytes);
-	rl_content_close(&b_bytes);
-	return result;
+}
+
+static const struct rl_node *first_of(const struct rl_node *node)
+{
+	return node && rl_is_dir(node->inode) ? node->inode->dir->first : NULL;
+}
+
+static void match(struct diff *d, const struct rl_node *before, const struct rl_node *after)
+{
+	struct match *m;
+
+	RL_GROW(d->matches, d->count, d->room);
+	m = &d->matches[d->count++];
+	*m = (struct match){before, after, NO_PAIR};
+	if (before && after && needs_reading(d, before->inode, after->inode))
+		m->pair = rl_compare_add(d->compare, before, after);
+	match_children(d, first_of(before), first_of(after));
 }
 
 /* ---- inodes ---- */
@@ -75,15 +78,16 @@ static bool same_xattrs(const struct rl_xattr *a, const struct rl_xattr *b)
 }
 
 /* What is the matter of one type alone. -1: it cannot be read. */
-static int compare_type(struct diff *d, const struct rl_inode *a, const struct rl_inode *b, const char *path)
+static int compare_type(struct diff *d, const struct match *m)
 {
+	const struct rl_inode *a = m->before->inode, *b = m->after->inode;
 	int result;
 
 	switch (a->mode & S_IFMT) {
 	case S_IFREG:
-		if (d->options->ignore & RL_DIFF_CONTENT)
-			return 0;
-		result = compare_contents(d, a, b, path);
+		if (m->pair == NO_PAIR)
+			return a->size != b->size ? (int)RL_DIFF_CONTENT : 0;
+		result = rl_compare_result(d->compare, m->pair, d->err);
 		return result > 0 ? (int)RL_DIFF_CONTENT : result;
 	case S_IFLNK:
 		return strcmp(a->target, b->target) ? (int)RL_DIFF_TARGET : 0;
@@ -97,15 +101,15 @@ static int compare_type(struct diff *d, const struct rl_inode *a, const struct r
 	}
 }
 
-static int compare(
-	struct diff *d, const struct rl_inode *a, const struct rl_inode *b, const char *path, unsigned *what)
+static int compare(struct diff *d, const struct match *m, unsigned *what)
 {
+	const struct rl_inode *a = m->before->inode, *b = m->after->inode;
 	int own = 0;
 
 	*what = 0;
 	if ((a->mode & S_IFMT) != (b->mode & S_IFMT))
 		*what |= RL_DIFF_TYPE;
-	else if ((own = compare_type(d, a, b, path)) < 0)
+	else if ((own = compare_type(d, m)) < 0)
 		return -1;
 	*what |= (unsigned)own;
 	if ((a->mode & 07777) != (b->mode & 07777))
@@ -122,77 +126,48 @@ static int compare(
 	return 0;
 }
 
-/* ---- directories ---- */
+/* ---- differences ---- */
 
-static int tell(struct diff *d, const char *path, const struct rl_node *before, const struct rl_node *after,
-	unsigned what)
+/* Below what is compared. */
+static char *path_below(const struct rl_node *top, const struct rl_node *node)
 {
-	const struct rl_difference difference = {path, before, after, what};
+	struct rl_buf path = RL_BUF_NONE;
+	char *whole = rl_node_path(node), *above = rl_node_path(top);
 
-	return d->visit(&difference, d->context);
+	rl_buf_text(&path, node == top ? "/" : whole + (top->parent ? strlen(above) : 0));
+	free(above);
+	free(whole);
+	return rl_buf_string(&path);
 }
 
-/* A name and all below it that only one side has. */
-static int one_sided(struct diff *d, const char *path, const struct rl_node *node, bool is_before)
+static int tell(
+	const struct match *m, const struct match *top, unsigned what, rl_diff_visit *visit, void *context)
 {
-	int result = tell(d, path, is_before ? node : NULL, is_before ? NULL : node, 0);
+	char *path = m->before ? path_below(top->before, m->before) : path_below(top->after, m->after);
+	const struct rl_difference difference = {path, m->before, m->after, what};
+	int result = visit(&difference, context);
 
-	if (result || !rl_is_dir(node->inode))
-		return result;
-	for (const struct rl_node *child = node->inode->dir->first; child && !result; child = child->next) {
-		char *below = rl_printf("%s/%s", path[1] ? path : "", child->name);
-
-		result = one_sided(d, below, child, is_before);
-		free(below);
-	}
+	free(path);
 	return result;
-}
-
-static int both(struct diff *d, const char *path, const struct rl_node *before, const struct rl_node *after);
-
-static const struct rl_node *first_of(const struct rl_node *node)
-{
-	return rl_is_dir(node->inode) ? node->inode->dir->first : NULL;
-}
-
-/* The names of two directories side by side; one of them may be none. */
-static int entries(
-	struct diff *d, const char *path, const struct rl_node *before, const struct rl_node *after)
-{
-	const struct rl_node *a = first_of(before), *b = first_of(after);
-	int result = 0;
-
-	while (!result && (a || b)) {
-		int order = !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
-		char *below = rl_printf("%s/%s", path[1] ? path : "", order <= 0 ? a->name : b->name);
-
-		if (!order)
-			result = both(d, below, a, b);
-		else
-			result = one_sided(d, below, order < 0 ? a : b, order < 0);
-		a = order <= 0 ? a->next : a;
-		b = order >= 0 ? b->next : b;
-		free(below);
-	}
-	return result;
-}
-
-static int both(struct diff *d, const char *path, const struct rl_node *before, const struct rl_node *after)
-{
-	unsigned what;
-	int result = compare(d, before->inode, after->inode, path, &what);
-
-	if (!result && what)
-		result = tell(d, path, before, after, what);
-	return result ? result : entries(d, path, before, after);
 }
 
 int rl_tree_diff(const struct rl_node *before, const struct rl_node *after,
 	const struct rl_diff_options *options, rl_diff_visit *visit, void *context, struct rl_error *err)
 {
-	struct diff d = {.options = options, .visit = visit, .context = context, .err = err};
-	int result = both(&d, "/", before, after);
+	struct diff d = {.options = options, .compare = rl_compare_new(), .err = err};
+	int result = 0;
 
-	free(d.chunks);
+	match(&d, before, after);
+	for (size_t i = 0; i < d.count && !result; i++) {
+		const struct match *m = &d.matches[i];
+		unsigned what = 0;
+
+		if (m->before && m->after)
+			result = compare(&d, m, &what);
+		if (!result && (what || !m->before || !m->after))
+			result = tell(m, &d.matches[0], what, visit, context);
+	}
+	rl_compare_free(d.compare);
+	free(d.matches);
 	return result;
 }

@@ -49,6 +49,8 @@ struct rl_content_ops {
 	int (*open)(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
 	/* Called after the last read: fails if the source changed meanwhile. May be NULL. */
 	int (*verify)(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);
+	/* verify looks at all of content.source, and at nothing else: once does for all contents that lie there. */
+	bool whole_source;
 };
 
 /* Where a regular file's bytes come from; ops NULL: there are none, all is a hole. */

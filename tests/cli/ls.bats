@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# ls: as ls(1) prints it, of what is in an image.
+load helper
+
+make_names() {
+    mkdir -p d/sub
+    for i in $(seq 40); do echo $i >"d/$(printf "%0$((i % 17 + 1))d" $i)"; done
+    touch d/größe d/日本語 d/é
+    ln -s sub d/link
+    ln -s nowhere d/none
+    mkfifo d/pipe
+    echo x >d/prog
+    chmod 755 d/prog
+    touch d/.dot
+    rootlet pack -q -o i.ext4 d
+    mkdir d/lost+found
+}
+
+@test "columns are those of ls" {
+    make_names
+    export LC_ALL=C.UTF-8
+    for width in 1 20 40 79 80 81 100 132 500; do
+        for options in -C "-C -a" "-C -A" "-C -r" "-C -F" "-C -p"; do
+            # ls sorts by the locale, and takes blanks only with -T 0.
+            LC_COLLATE=C ls $options -N -T 0 -w $width d >theirs
+            COLUMNS=$width rootlet ls $options i.ext4 >ours
+            diff theirs ours
+        done
+    done
+}
+
+@test "in columns on a terminal, one below the other elsewhere" {
+    make_names
+    [ "$(rootlet ls i.ext4 | wc -l)" = "$(ls d | wc -l)" ]
+    script -qec "stty cols 100; $ROOTLET ls i.ext4" /dev/null </dev/null | tr -d '\r' | sed 's/\x1b\[[0-9;]*m//g' >seen
+    COLUMNS=100 rootlet ls -C i.ext4 | diff - seen
+    script -qec "$ROOTLET ls -1 i.ext4" /dev/null </dev/null >seen
+    [ "$(wc -l <seen)" = "$(ls d | wc -l)" ]
+    # The last of them counts.
+    [ "$(rootlet ls -C1 i.ext4 | wc -l)" = "$(ls d | wc -l)" ]
+    COLUMNS=100 rootlet ls -1C i.ext4 | diff - <(COLUMNS=100 rootlet ls -C i.ext4)
+    rootlet ls -Cl i.ext4 | diff - <(rootlet ls -l i.ext4)
+    COLUMNS=100 rootlet ls -lC i.ext4 | diff - <(COLUMNS=100 rootlet ls -C i.ext4)
+    rootlet ls -C0 i.ext4 | tr '\0' '\n' | diff - <(rootlet ls i.ext4)
+    rootlet ls -C --json i.ext4 | diff - <(rootlet ls --json i.ext4)
+}
+
+@test "what a name's characters take, and what is escaped" {
+    mkdir d
+    touch d/$'a\nb' d/$'\xff' d/plain d/x
+    rootlet pack -q -o i.ext4 d
+    COLUMNS=80 run -0 rootlet ls -C i.ext4
+    [ "$output" = 'a\nb  lost+found  plain  x  \xff' ]
+    COLUMNS=20 run -0 rootlet ls -C i.ext4
+    [ "$output" = 'a\nb        x
+lost+found  \xff
+plain' ]
+}
+
+@test "files that are named come first, each kind in order" {
+    make_names
+    run -0 --separate-stderr rootlet ls i.ext4:/sub i.ext4:/prog i.ext4:/17
+    [ "$output" = "/17
+/prog
+
+/sub:" ]
+    run -0 --separate-stderr rootlet ls -d 'i.ext4:/[ls]*'
+    [ "$output" = "/link
+/lost+found
+/sub" ]
+    run -0 --separate-stderr rootlet ls -dF 'i.ext4:/[lnps]*'
+    [ "$output" = "/link@
+/lost+found/
+/none@
+/pipe|
+/prog*
+/sub/" ]
+    rootlet ls -lF i.ext4 | grep -q ' link -> sub$'
+    rootlet ls -n i.ext4 | diff - <(rootlet ls -l i.ext4)
+    cp i.ext4 j.ext4
+    run -0 --separate-stderr rootlet ls i.ext4:/sub j.ext4:/prog
+    [ "$output" = "j.ext4:/prog
+
+i.ext4:/sub:" ]
+    run -1 --separate-stderr rootlet ls i.ext4:/prog i.ext4:/missing
+    [ "$output" = /prog ]
+    failed 1 "i.ext4:/missing"
+}
