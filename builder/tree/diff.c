@@ -22,14 +22,20 @@ struct diff {
 static int read_both(struct diff *d, const struct rl_inode *a, const struct rl_bytes *a_bytes,
 	const struct rl_inode *b, const struct rl_bytes *b_bytes, const char *path)
 {
-	for (uint64_t at = 0; at < a->size; at += CHUNK) {
+	for (uint64_t at = 0; at < a->size;) {
+		uint64_t a_hole = rl_content_hole(a, at), b_hole = rl_content_hole(b, at);
 		size_t n = a->size - at < CHUNK ? (size_t)(a->size - at) : CHUNK;
 
+		if (a_hole && b_hole) {
+			at += a_hole < b_hole ? a_hole : b_hole;
+			continue;
+		}
 		if (rl_content_read(a, a_bytes, d->chunks, n, at) ||
 			rl_content_read(b, b_bytes, d->chunks + CHUNK, n, at))
 			return rl_fail_errno(d->err, path, "read", errno);
 		if (memcmp(d->chunks, d->chunks + CHUNK, n) != 0)
 			return 1;
+		at += n;
 	}
 	return 0;
 }

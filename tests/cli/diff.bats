@@ -103,3 +103,22 @@ assert {"change": "added", "path": "/new/file", "what": []} in rows' || [ $? = 1
     run -2 --separate-stderr rootlet diff --ignore type d d
     failed 2 "not 'type'"
 }
+
+@test "holes are not read: files of terabytes are compared at once" {
+    mkdir a b
+    for place in 0 1000000000 5000000000000; do
+        printf data | dd of=a/f bs=1 seek=$place conv=notrunc status=none
+    done
+    cp --sparse=always a/f b/f
+    touch -r a/f b/f a b
+    rootlet pack -q -o a.img a
+    rootlet pack -q -o b.img b
+    timeout 20 "$ROOTLET" diff --content a.img b.img
+    printf lost | dd of=b/f bs=1 seek=2000000000000 conv=notrunc status=none
+    touch -r a/f b/f
+    rootlet pack -q -o b.img b
+    status=0
+    timeout 20 "$ROOTLET" diff --content a.img b.img >said || status=$?
+    [ "$status" = 1 ]
+    diff said - <<<'M /f  content'
+}
