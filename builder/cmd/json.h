@@ -1,4 +1,4 @@
-/* Output as JSON. */
+/* Output as JSON, which is as safe on a terminal as a listing. */
 #ifndef RL_CMD_JSON_H
 #define RL_CMD_JSON_H
 
@@ -7,6 +7,8 @@
 
 /* A string; what is not UTF-8 is escaped as on a terminal, for JSON has nothing else for it. */
 json_t *rl_json_text(const char *text);
+/* Sets a member whose key comes from elsewhere, and so is escaped in the same way; gives the value up. */
+void rl_json_set(json_t *object, const char *key, json_t *value);
 
 /* Prints a value to stdout, over several lines or on one, and gives it up. */
 void rl_json_print(json_t *value);

@@ -128,7 +128,8 @@ void rl_show_name(const char *name)
 	struct rl_buf text = RL_BUF_NONE;
 
 	rl_text_escape(&text, name, strlen(name));
-	fwrite(text.data, 1, text.size, stdout);
+	if (text.size)
+		fwrite(text.data, 1, text.size, stdout);
 	rl_buf_free(&text);
 }
 

@@ -123,7 +123,7 @@ static json_t *xattrs_json(const struct rl_inode *inode)
 		for (uint32_t i = 0; i < x->size; i++)
 			rl_buf_printf(&hex, "%02x", x->value[i]);
 		text = rl_buf_string(&hex);
-		json_object_set_new(object, x->name, json_string(text));
+		rl_json_set(object, x->name, json_string(text));
 		free(text);
 	}
 	return object;

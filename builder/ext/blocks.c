@@ -25,6 +25,7 @@ struct walk {
 	uint64_t end; /* the file's size in blocks, rounded up */
 	uint64_t next; /* the first logical block that may come */
 	uint64_t budget; /* map blocks that may still be read */
+	uint64_t data_budget; /* blocks of data that may still come */
 	/* A run that is being collected. */
 	uint64_t logical, block, count;
 };
@@ -77,6 +78,10 @@ static int add_run(struct walk *w, uint64_t logical, uint64_t block, uint64_t co
 		return 0; /* allocated behind the end of the file */
 	if (count > w->end - logical)
 		count = w->end - logical;
+	/* Each extent may name the same blocks: a small image would hold terabytes. */
+	if (count > w->data_budget)
+		return broken(w, "it has more blocks than the file system");
+	w->data_budget -= count;
 	if (w->count && w->logical + w->count == logical && w->block + w->count == block) {
 		w->count += count;
 		return 0;
@@ -270,7 +275,9 @@ int rl_image_runs_and_maps(struct rl_image *image, const struct rl_image_inode *
 		.map = map,
 		.context = context,
 		.err = err,
-		.budget = image->blocks};
+		.budget = image->blocks,
+		.data_budget =
+			ext2fs_has_feature_shared_blocks(image->fs->super) ? UINT64_MAX : image->blocks};
 	int result;
 
 	if (inode->flags & EXT4_ENCRYPT_FL)

@@ -206,6 +206,9 @@ int rl_image_inode(
 		if (raw->i_flags & EXT4_HUGE_FILE_FL)
 			inode->blocks *= image->block_size / 512;
 	}
+	/* Contents in the inode take none; the kernel says that they do, lest they be taken for a hole. */
+	if (S_ISREG(inode->mode) && inode->flags & EXT4_INLINE_DATA_FL)
+		inode->blocks += (inode->size + 511) / 512;
 	/* i_extra_isize says which of the fields behind the first 128 bytes are there. */
 	get_time(raw->i_ctime, large && raw->i_extra_isize >= 8 ? raw->i_ctime_extra : 0, &inode->ctime,
 		&inode->ctime_nsec);

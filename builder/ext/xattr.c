@@ -245,13 +245,16 @@ uint64_t rl_xattr_value_blocks(const struct rl_plan *plan, const struct rl_inode
 	return blocks;
 }
 
-/* The entry refers to an inode; its hash goes on with that of the value (kernel: ext4_xattr_hash_entry()). */
+/*
+ * The entry refers to an inode; its hash goes on with that of the value (kernel: ext4_xattr_hash_entry()). The
+ * name's bytes are signed there until Linux 6.2, on x86, which takes no other hash; later ones take both.
+ */
 static void put_reference(const struct rl_plan *plan, const struct attr *a, struct ext2_ext_attr_entry *entry)
 {
 	uint32_t hash, seed = plan->fs ? plan->fs->csum_seed : 0;
 
 	rl_put_le32(&entry->e_value_inum, rl_plan_ea_number(plan, rl_ea_inode_find(plan, a->value, a->size)));
-	hash = ext2fs_ext_attr_hash_entry(entry, NULL);
+	hash = ext2fs_ext_attr_hash_entry_signed(entry, NULL);
 	hash = hash << 16 ^ hash >> 16 ^ ext2fs_crc32c_le(seed, a->value, a->size);
 	rl_put_le32(&entry->e_hash, hash);
 }

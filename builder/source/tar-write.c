@@ -329,20 +329,6 @@ static void describe_inode(struct rl_tar *tar, const char *path, const struct rl
 	}
 }
 
-/* How far the hole at an offset of a file goes; 0: there is none. *range: of its map, which is gone through once. */
-static uint64_t hole_at(const struct rl_inode *inode, uint64_t at, size_t *range)
-{
-	const struct rl_data_map *map = inode->map;
-
-	if (!map)
-		return 0;
-	while (*range < map->count && map->ranges[*range].offset + map->ranges[*range].length <= at)
-		++*range;
-	if (*range == map->count)
-		return inode->size - at;
-	return map->ranges[*range].offset > at ? map->ranges[*range].offset - at : 0;
-}
-
 /* Address space that reads as zeros, for holes: libarchive wants to be told of their bytes, and does not look. */
 static const char *hole_bytes(struct rl_tar *tar)
 {
@@ -356,7 +342,6 @@ static int put_content(
 	struct rl_tar *tar, const char *path, const struct rl_inode *inode, struct rl_error *err)
 {
 	struct rl_bytes bytes;
-	size_t range = 0;
 	int result = 0;
 
 	if (rl_content_open(inode, &bytes, err))
@@ -364,7 +349,7 @@ static int put_content(
 	if (!tar->chunk)
 		tar->chunk = rl_alloc(CHUNK);
 	for (uint64_t at = 0; at < inode->size && !result;) {
-		uint64_t hole = tar->format == RL_TAR_PAX ? hole_at(inode, at, &range) : 0;
+		uint64_t hole = tar->format == RL_TAR_PAX ? rl_content_hole(inode, at) : 0;
 		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
 
 		if (hole && hole_bytes(tar)) {

@@ -186,6 +186,35 @@ int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t 
 	return 0;
 }
 
+/* The first range of a map that ends behind an offset; count: there is none. */
+static size_t find_range(const struct rl_data_map *map, uint64_t offset)
+{
+	size_t low = 0, high = map->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (map->ranges[middle].offset + map->ranges[middle].length <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint64_t rl_content_hole(const struct rl_inode *inode, uint64_t offset)
+{
+	const struct rl_data_map *map = inode->map;
+	size_t next;
+
+	if (!map)
+		return 0;
+	next = find_range(map, offset);
+	if (next == map->count)
+		return inode->size - offset;
+	return map->ranges[next].offset > offset ? map->ranges[next].offset - offset : 0;
+}
+
 int rl_content_read(
 	const struct rl_inode *inode, const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset)
 {
@@ -195,7 +224,7 @@ int rl_content_read(
 	if (!map)
 		return rl_bytes_read(bytes, at, size, offset);
 	memset(at, 0, size);
-	for (size_t i = 0; i < map->count; i++) {
+	for (size_t i = find_range(map, offset); i < map->count && map->ranges[i].offset < end; i++) {
 		const struct rl_data_range *range = &map->ranges[i];
 		uint64_t from = range->offset > offset ? range->offset : offset;
 		uint64_t to = range->offset + range->length < end ? range->offset + range->length : end;

@@ -217,3 +217,24 @@ END
         failed 1 '/hole: read: an impossible size'
     done
 }
+
+@test "JSON holds no control character, and attributes of any name" {
+    mkdir t
+    touch "$(printf 't/delete\177')" "$(printf 't/csi\302\2332J')" "$(printf 't/tag\363\240\201\201')" t/é
+    setfattr -n "$(printf 'user.not \351 UTF-8')" -v one t/é
+    setfattr -n "$(printf 'user.\302\233')" -v two t/é
+    rootlet pack -q -o a.ext4 t
+    for command in "find --json a.ext4" "stat --json a.ext4:/é" "manifest --format json a.ext4"; do
+        rootlet $command >said
+        refute grep -P '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xf3\xa0' said
+        python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <said
+    done
+    rootlet find --json a.ext4 | python3 -c '
+import json, sys
+paths = [json.loads(line)["path"] for line in sys.stdin]
+assert {"/delete\x7f", "/csi\x9b2J", "/tag\U000e0041", "/é"} <= set(paths), paths'
+    rootlet manifest --format json a.ext4 | python3 -c '
+import json, sys
+xattrs = [x for line in sys.stdin for x in json.loads(line).get("xattrs", {}).items()]
+assert xattrs == [("user.not \\xe9 UTF-8", b"one".hex()), ("user.\x9b", b"two".hex())], xattrs'
+}

@@ -135,3 +135,19 @@ new\nline' ]
     timeout -k 20 -s INT 1 "$ROOTLET" manifest --progress=always --format json huge.ext4 2>err >/dev/null || true
     grep -qE '/f: .* of 8\.0T' err
 }
+
+@test "extents that all name the same blocks do not make a small image large" {
+    mkdir t
+    for place in 0 2 4; do echo data | dd of=t/f bs=1024 seek=$place conv=notrunc status=none; done
+    mke2fs -q -t ext4 -b 1024 -O ^metadata_csum,^has_journal -d t a.ext4 4M
+    # Three extents of 3000 blocks: 9 MB of data in 4 MB.
+    for i in 0 1 2; do
+        printf 'sif /f block[%d] %d\nsif /f block[%d] 3000\nsif /f block[%d] 1\n' \
+            $((3 + 3 * i)) $((3000 * i)) $((4 + 3 * i)) $((5 + 3 * i))
+    done >commands
+    debugfs -w -f commands a.ext4 >/dev/null 2>&1
+    debugfs -w -R 'sif /f size 9216000' a.ext4 >/dev/null 2>&1
+    debugfs -R 'ex /f' a.ext4 2>/dev/null | grep -q '6000 -  8999 *1 - *3000'
+    run --separate-stderr rootlet cat a.ext4:/f
+    failed 1 'a.ext4:/f: read: it has more blocks than the file system'
+}
