@@ -407,7 +407,8 @@ static int check_table(struct rl_check *c, uint32_t group, uint8_t *chunk)
 {
 	uint64_t start = ext2fs_inode_table_loc(c->fs, group) * c->block_size;
 	uint64_t end = start + (uint64_t)c->group[group].inodes * c->inode_size, place = start;
-	uint32_t first = group * c->per_group + 1, reserved = group ? 0 : c->first_inode - 1;
+	uint32_t first = group * c->per_group + 1;
+	uint32_t reserved = first < c->first_inode ? c->first_inode - first : 0;
 	int result = 0;
 
 	while (!result && place < end) {

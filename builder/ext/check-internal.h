@@ -119,6 +119,7 @@ struct rl_check_found {
 struct rl_check_quota {
 	uint32_t id;
 	uint64_t bytes, inodes;
+	bool seen; /* in the file */
 };
 
 struct rl_check {
@@ -275,7 +276,7 @@ void rl_check_links(struct rl_check *c);
 
 /* What an inode is charged with. */
 void rl_check_charge(struct rl_check *c, const struct rl_check_node *node, uint64_t clusters);
-int rl_check_quotas(struct rl_check *c);
+void rl_check_quotas(struct rl_check *c);
 
 /* Calls run for each record of all directories, to find paths: after everything else. */
 typedef void rl_check_name(

@@ -313,7 +313,7 @@ static int check_known(const struct rl_check *c)
 	struct ext2_super_block *s = c->super;
 
 	if (s->s_rev_level > EXT2_DYNAMIC_REV || (s->s_feature_compat & ~EXT2_LIB_FEATURE_COMPAT_SUPP) ||
-		(s->s_feature_incompat & ~EXT2_LIB_FEATURE_INCOMPAT_SUPP) ||
+		(s->s_feature_incompat & ~(EXT2_LIB_FEATURE_INCOMPAT_SUPP | EXT4_FEATURE_INCOMPAT_MMP)) ||
 		(s->s_feature_ro_compat & ~EXT2_LIB_FEATURE_RO_COMPAT_SUPP))
 		return rl_fail(c->err, c->image->path, "check", "it has features that are not known");
 	if (ext2fs_has_feature_casefold(s) && !c->fs->encoding)
@@ -335,7 +335,8 @@ static int check_everything(struct rl_check *c)
 	if (rl_check_dirs(c))
 		return -1;
 	rl_check_links(c);
-	return rl_check_bitmaps(c) || rl_check_quotas(c) ? -1 : 0;
+	rl_check_quotas(c);
+	return rl_check_bitmaps(c);
 }
 
 static void free_check(struct rl_check *c)

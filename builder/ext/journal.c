@@ -172,6 +172,9 @@ static int open_journal(struct journal *j)
 		if (ext2fs_crc32c_le(~0u, copy, sizeof(copy)) != be32(s + 252))
 			return broken(j, "its superblock's checksum is wrong");
 	}
+	/* Only for a journal on a device of its own. */
+	if (j->head_only && version == SUPERBLOCK_V2 && be32(s + 64) > 1)
+		return broken(j, "it says that it is the journal of several file systems");
 	j->seed = ext2fs_crc32c_le(~0u, s + 48, 16);
 	if (j->incompat & INCOMPAT_FAST_COMMIT) {
 		fast = be32(s + 84);
