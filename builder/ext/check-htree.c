@@ -91,9 +91,9 @@ static bool sum_is_right(
 	if (limit > limit_of(c, at) || count > limit)
 		return false;
 	crc = rl_check_seed(c, dir->number, dir->generation);
-	crc = ext2fs_crc32c_le(crc, block, at + count * ENTRY_SIZE);
-	crc = ext2fs_crc32c_le(crc, tail, 4);
-	return ext2fs_crc32c_le(crc, zero, sizeof(zero)) == rl_get_le32(tail + 4);
+	crc = rl_crc32c(crc, block, at + count * ENTRY_SIZE);
+	crc = rl_crc32c(crc, tail, 4);
+	return rl_crc32c(crc, zero, sizeof(zero)) == rl_get_le32(tail + 4);
 }
 
 void rl_check_index_node(struct rl_check *c, const struct rl_check_dir *dir, struct rl_check_index *index,

@@ -15,6 +15,7 @@
 #define RL_EXT_CHECK_INTERNAL_H
 
 #include "ext/check.h"
+#include "ext/crc.h"
 #include "ext/ext-internal.h"
 #include "ext/le.h"
 #include "ext/read-internal.h"

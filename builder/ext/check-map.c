@@ -186,7 +186,7 @@ static bool extent_sum_is_right(const struct map *m, const uint8_t *block)
 		return true;
 	if (size + 4 > m->c->block_size)
 		return false;
-	return ext2fs_crc32c_le(rl_check_seed(m->c, m->node->number, m->node->generation), block, size) ==
+	return rl_crc32c(rl_check_seed(m->c, m->node->number, m->node->generation), block, size) ==
 	       rl_get_le32(block + size);
 }
 

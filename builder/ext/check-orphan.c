@@ -53,8 +53,8 @@ static uint32_t block_sum(const struct orphan_file *f, uint64_t block, const uin
 
 	rl_put_le32(number, (uint32_t)block);
 	rl_put_le32(number + 4, (uint32_t)(block >> 32));
-	crc = ext2fs_crc32c_le(crc, number, sizeof(number));
-	return ext2fs_crc32c_le(crc, bytes, (f->c->block_size - TAIL_SIZE) / 4 * 4);
+	crc = rl_crc32c(crc, number, sizeof(number));
+	return rl_crc32c(crc, bytes, (f->c->block_size - TAIL_SIZE) / 4 * 4);
 }
 
 /* False: nothing behind it is worth reading. */

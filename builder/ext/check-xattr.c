@@ -251,10 +251,10 @@ static bool block_sum_is_right(struct rl_check *c, uint64_t block, const uint8_t
 		return true;
 	rl_put_le32(number, (uint32_t)block);
 	rl_put_le32(number + 4, (uint32_t)(block >> 32));
-	crc = ext2fs_crc32c_le(c->fs->csum_seed, number, sizeof(number));
-	crc = ext2fs_crc32c_le(crc, bytes, at);
-	crc = ext2fs_crc32c_le(crc, zero, sizeof(zero));
-	return ext2fs_crc32c_le(crc, bytes + at + 4, c->block_size - at - 4) == rl_get_le32(bytes + at);
+	crc = rl_crc32c(c->fs->csum_seed, number, sizeof(number));
+	crc = rl_crc32c(crc, bytes, at);
+	crc = rl_crc32c(crc, zero, sizeof(zero));
+	return rl_crc32c(crc, bytes + at + 4, c->block_size - at - 4) == rl_get_le32(bytes + at);
 }
 
 /* A block that no inode before had. */

@@ -152,7 +152,7 @@ uint32_t rl_check_seed(const struct rl_check *c, uint32_t inode, uint32_t genera
 
 	rl_put_le32(bytes, inode);
 	rl_put_le32(bytes + 4, generation);
-	return ext2fs_crc32c_le(c->fs->csum_seed, bytes, sizeof(bytes));
+	return rl_crc32c(c->fs->csum_seed, bytes, sizeof(bytes));
 }
 
 /* ---- paths of what is told ---- */
