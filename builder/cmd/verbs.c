@@ -22,6 +22,7 @@ const struct rl_verb *const rl_verbs[] = {
 	&rl_verb_du,
 	&rl_verb_df,
 	&rl_verb_info,
+	&rl_verb_check,
 	&rl_verb_cp,
 	&rl_verb_tar,
 	&rl_verb_manifest,

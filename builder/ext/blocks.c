@@ -195,8 +195,7 @@ static int walk_pointers(struct walk *w)
 
 /* ---- contents in the inode ---- */
 
-/* The value of the attribute "system.data" among an inode's entries, as an offset from the first. */
-static bool find_data(const uint8_t *entries, uint32_t size, uint32_t *offset, uint32_t *length)
+bool rl_image_inline_data(const uint8_t *entries, uint32_t size, uint32_t *offset, uint32_t *length)
 {
 	for (uint32_t at = 0; at + 16 <= size && rl_get_le32(entries + at);) {
 		const uint8_t *e = entries + at;
@@ -249,7 +248,7 @@ static int walk_inline(struct walk *w)
 	if (raw && inode_size > EXT2_GOOD_OLD_INODE_SIZE) {
 		entries = EXT2_GOOD_OLD_INODE_SIZE + rl_get_le16(raw + EXT2_GOOD_OLD_INODE_SIZE) + 4;
 		found = entries < inode_size && rl_get_le32(raw + entries - 4) == EXT2_EXT_ATTR_MAGIC &&
-			find_data(raw + entries, inode_size - entries, &offset, &length);
+			rl_image_inline_data(raw + entries, inode_size - entries, &offset, &length);
 		offset += entries;
 	}
 	free(raw);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define JOURNAL_MAGIC 0xc03b3998
 #define HEADER_SIZE   12 /* magic, block type, transaction */
@@ -59,6 +60,7 @@ struct journal {
 	uint8_t *block; /* the one last read */
 	uint8_t *data; /* one of those described by it */
 	struct rl_map revoked; /* block -> the youngest transaction that revokes it, plus 1 */
+	bool head_only; /* nothing is replayed */
 	struct rl_error *err;
 };
 
@@ -82,6 +84,8 @@ static bool at_or_after(uint32_t a, uint32_t b)
 
 static int broken(struct journal *j, const char *what)
 {
+	if (j->head_only)
+		return rl_fail(j->err, j->image->path, "read its journal", "%s", what);
 	return rl_fail(j->err, j->image->path, "replay its journal", "%s (--no-replay goes without)", what);
 }
 
@@ -168,6 +172,9 @@ static int open_journal(struct journal *j)
 		if (ext2fs_crc32c_le(~0u, copy, sizeof(copy)) != be32(s + 252))
 			return broken(j, "its superblock's checksum is wrong");
 	}
+	/* Only for a journal on a device of its own. */
+	if (j->head_only && version == SUPERBLOCK_V2 && be32(s + 64) > 1)
+		return broken(j, "it says that it is the journal of several file systems");
 	j->seed = ext2fs_crc32c_le(~0u, s + 48, 16);
 	if (j->incompat & INCOMPAT_FAST_COMMIT) {
 		fast = be32(s + 84);
@@ -455,6 +462,19 @@ int rl_journal_replay(struct rl_image *image, struct rl_error *err)
 	return result;
 }
 
+int rl_journal_head(struct rl_image *image, bool *used, struct rl_error *err)
+{
+	struct journal j = {.image = image, .block_size = image->block_size, .head_only = true, .err = err};
+	int result;
+
+	j.block = rl_alloc(image->block_size);
+	result = open_journal(&j);
+	*used = j.start != 0;
+	free(j.places);
+	free(j.block);
+	return result;
+}
+
 /* ---- reading over it ---- */
 
 /* The first of the copies whose block is not before this one. */
@@ -536,4 +556,16 @@ int rl_image_pread(const struct rl_image *image, void *bytes, size_t size, uint6
 		size -= n;
 	}
 	return 0;
+}
+
+uint64_t rl_image_data(const struct rl_image *image, uint64_t place, uint64_t end)
+{
+	const struct rl_replay *r = &image->replay;
+	off_t data = lseek(image->fd, (off_t)place, SEEK_DATA);
+	uint64_t next = data >= 0 ? (uint64_t)data : errno == ENXIO ? end : place;
+	size_t i = find_copy(r, place / image->block_size);
+
+	if (i < r->count && r->blocks[i].block * image->block_size < next)
+		next = r->blocks[i].block * image->block_size;
+	return next < place ? place : next < end ? next : end;
 }

@@ -50,10 +50,16 @@ errcode_t rl_image_fs_open(struct rl_image *image);
 /* journal.c: fills replay. The image is as it stands on the disk until then. */
 int rl_journal_replay(struct rl_image *image, struct rl_error *err);
 
+/* Its superblock alone, whether there is something to replay or not: used tells. */
+int rl_journal_head(struct rl_image *image, bool *used, struct rl_error *err);
+
 /* Reads bytes of the file system at a place, from the journal where that is newer; errno as rl_pread_all(). */
 int rl_image_pread(const struct rl_image *image, void *bytes, size_t size, uint64_t place);
 /* Where the bytes at a place of the file system stand on the disk; how many of length are there together. */
 uint64_t rl_image_stretch(const struct rl_image *image, uint64_t place, uint64_t length, uint64_t *where);
+
+/* The first place from this one on, up to the end, where the image may hold something else than zeros. */
+uint64_t rl_image_data(const struct rl_image *image, uint64_t place, uint64_t end);
 
 /*
  * An inode's bytes as they are on the disk (EXT2_INODE_SIZE of them; the caller frees them), and where the
@@ -61,6 +67,9 @@ uint64_t rl_image_stretch(const struct rl_image *image, uint64_t place, uint64_t
  */
 uint8_t *rl_image_raw_inode(
 	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err);
+
+/* The value of the attribute "system.data" among an inode's entries, as an offset from the first. */
+bool rl_image_inline_data(const uint8_t *entries, uint32_t size, uint32_t *offset, uint32_t *length);
 
 /* A whole file of at most limit bytes; the caller frees *bytes. */
 int rl_image_read_whole(struct rl_image *image, const struct rl_image_inode *inode, uint64_t limit,
