@@ -11,12 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/*
- * A guest's mount can climb out of a real folder with "..", so hostfs is confined to a path that
- * cannot be: every path below a device fails with ENOTDIR, and nobody can make this one exist.
- */
-#define NO_HOSTFS "hostfs=/dev/null/none"
-
 /* UML makes a folder of this name for its pid file and its mconsole socket, whose path is limited. */
 #define UMID_MAX 32
 
@@ -127,7 +121,7 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	}
 	rl_argv_add(argv, "con=null");
 	rl_argv_printf(argv, "con0=fd:%d,fd:%d", console, console);
-	rl_argv_add(argv, NO_HOSTFS);
+	rl_argv_add(argv, RL_NO_HOSTFS);
 	rl_argv_add(argv, "uml_dir=.");
 	add_umid(guest->name ? guest->name : "guest", argv);
 	if (add_words(guest, argv, err))

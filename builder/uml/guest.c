@@ -98,6 +98,8 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (rl_cmdline(guest, run->disks, run->console.guest, run->channel[1], &run->argv, err))
 		return -1;
+	if (rl_preflight(guest, run->kernel, run->disks, &run->argv, err))
+		return -1;
 	if (rl_run_folder(guest->memory ? guest->memory : RL_MEMORY_DEFAULT, &run->folder, err))
 		return -1;
 	if (pipe2(run->messages, O_CLOEXEC))

@@ -2,6 +2,8 @@
  * What the files of uml/ share.
  *
  *     cmdline.c   the kernel and its command line
+ *     kernel.c    what a kernel's file tells of itself: its .config
+ *     preflight.c what a run needs of its kernel, looked up before the boot
  *     disk.c      disks: opened and checked before the start, synced after the end
  *     place.c     where the run folder goes; can memory be mapped executable there
  *     guardian.c  the process that owns the guest's processes and its run folder
@@ -39,12 +41,40 @@
 /* ---- cmdline.c ---- */
 
 /*
+ * A guest's mount can climb out of a real folder with "..", so hostfs is confined to a path that
+ * cannot be: every path below a device fails with ENOTDIR, and nobody can make this one exist.
+ */
+#define RL_NO_HOSTFS "hostfs=/dev/null/none"
+
+/*
  * Fills argv. UML opens the disks again through /proc/self/fd/N, so their paths may hold the commas
  * and colons at which it splits; both ends of its console are the descriptor console, and those of the
  * channel, for a command, that one.
  */
 int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, struct rl_argv *argv,
 	struct rl_error *err);
+
+/* ---- kernel.c ---- */
+
+enum rl_kernel_option_state { RL_OPTION_OFF, RL_OPTION_MODULE, RL_OPTION_BUILT_IN };
+
+struct rl_kernel_option {
+	const char *name; /* without CONFIG_ */
+	enum rl_kernel_option_state state; /* out */
+};
+
+/*
+ * Looks options up in a kernel's file. known is false, and all are off, where nothing can be said: a script
+ * that starts a kernel, a kernel without its .config. What is no kernel for UML at all is an error.
+ */
+int rl_kernel_options(
+	const char *path, struct rl_kernel_option *options, size_t count, bool *known, struct rl_error *err);
+
+/* ---- preflight.c ---- */
+
+/* Fails if the kernel lacks what the guest's disks, command and words (those of rl_cmdline()) need. */
+int rl_preflight(const struct rl_guest *guest, const char *kernel, const int *disks,
+	const struct rl_argv *argv, struct rl_error *err);
 
 /* ---- disk.c ---- */
 

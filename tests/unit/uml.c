@@ -245,10 +245,11 @@ static void kernels_that_are_refused(void **state)
 	assert_refused(&guest, plain, "not executable");
 	guest.kernel = test_folder;
 	assert_refused(&guest, test_folder, "not a regular file");
-	/* Executable, but not for this machine. */
 	write_file(plain, "\177ELF", 4, 0700);
 	guest.kernel = plain;
-	assert_refused(&guest, plain, "Exec format error");
+	assert_refused(&guest, plain, "not a User Mode Linux kernel");
+	write_file(plain, "#!/no/such/shell\n", 17, 0700);
+	assert_refused(&guest, plain, "No such file");
 	free(missing);
 	free(plain);
 }
