@@ -15,7 +15,7 @@ enum { OPT_JSON = 256 };
 
 static const struct rl_option options[] = {
 	{OPT_JSON, "json", NULL, "as JSON: an object for each problem, and one for each image"},
-	RL_OPTION_RAW,
+	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
 
