@@ -561,11 +561,10 @@ int rl_image_pread(const struct rl_image *image, void *bytes, size_t size, uint6
 uint64_t rl_image_data(const struct rl_image *image, uint64_t place, uint64_t end)
 {
 	const struct rl_replay *r = &image->replay;
-	off_t data = lseek(image->fd, (off_t)place, SEEK_DATA);
-	uint64_t next = data >= 0 ? (uint64_t)data : errno == ENXIO ? end : place;
+	uint64_t next = rl_disk_data(image->disk, place, end);
 	size_t i = find_copy(r, place / image->block_size);
 
 	if (i < r->count && r->blocks[i].block * image->block_size < next)
 		next = r->blocks[i].block * image->block_size;
-	return next < place ? place : next < end ? next : end;
+	return next < place ? place : next;
 }

@@ -341,6 +341,24 @@ int rl_disk_read(const struct rl_disk *disk, void *bytes, size_t size, uint64_t 
 	return 0;
 }
 
+uint64_t rl_disk_data(const struct rl_disk *disk, uint64_t place, uint64_t end)
+{
+	while (place < end) {
+		uint64_t where, n;
+		off_t data;
+		int fd;
+
+		n = rl_disk_piece(disk, place, end - place, &fd, &where);
+		data = fd < 0 ? -1 : lseek(fd, (off_t)where, SEEK_DATA);
+		if (data >= 0 && (uint64_t)data - where < n)
+			return place + ((uint64_t)data - where);
+		if (fd >= 0 && data < 0 && errno != ENXIO)
+			return place;
+		place += n;
+	}
+	return end;
+}
+
 bool rl_disk_next_set(const struct rl_disk *disk, uint64_t place, uint64_t *offset, uint64_t *length)
 {
 	bool set = false;

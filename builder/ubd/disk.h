@@ -52,6 +52,9 @@ uint64_t rl_disk_piece(const struct rl_disk *disk, uint64_t place, uint64_t leng
 /* errno as rl_pread_all(): ENODATA where the disk ends before. */
 int rl_disk_read(const struct rl_disk *disk, void *bytes, size_t size, uint64_t place);
 
+/* The first place from this one on, up to end, that is not known to be in a hole of its file. */
+uint64_t rl_disk_data(const struct rl_disk *disk, uint64_t place, uint64_t end);
+
 /*
  * The next range of sectors from a place on whose bits are set; false: there is none. Of a raw disk none is.
  * TRIM sets bits too, so their bytes may be those of the backing file.
