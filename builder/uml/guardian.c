@@ -91,7 +91,8 @@ static void become_uml(const struct rl_guardian_job *job, pid_t parent, int repo
 
 	default_signals();
 	setsid();
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Which UML takes for the end of its own and, before that, of its children: see kill_all(). */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(127);
 	/* A panic is an abort. */
