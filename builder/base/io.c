@@ -279,6 +279,23 @@ int rl_open_below(int dirfd, const char *path, int flags)
 	}
 }
 
+int rl_unnamed_file(const char *folder)
+{
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), saved;
+	char *name;
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+		return fd;
+	name = rl_printf("%s/.rootlet-XXXXXX", folder);
+	fd = mkostemp(name, O_CLOEXEC);
+	saved = errno;
+	if (fd >= 0)
+		unlink(name);
+	free(name);
+	errno = saved;
+	return fd;
+}
+
 void rl_close(int *fd)
 {
 	if (*fd >= 0)

@@ -49,6 +49,9 @@ int rl_open_below(int dirfd, const char *path, int flags);
  */
 int rl_remove_tree(int dirfd, const char *name, struct rl_error *err);
 
+/* A new file, readable and writable, in a folder where it has no name: gone once nobody has it open. -1 and errno. */
+int rl_unnamed_file(const char *folder);
+
 /* Closes a descriptor, unless it is -1, and makes it -1. */
 void rl_close(int *fd);
 

@@ -182,8 +182,8 @@ static int tell_end(struct rl_cmd *cmd, const struct rl_guest *guest, const stru
 /* ---- what is brought back ---- */
 
 /* The disk that the path is on, and the path in it; a mount point itself is its disk's root. */
-static const char *find_disk(const struct rl_guest *guest, const struct rl_guest_result *result,
-	const char *path, const char **inside)
+static const struct rl_guest_disk *find_disk(const struct rl_guest *guest,
+	const struct rl_guest_result *result, const char *path, const char **inside)
 {
 	size_t best = 0, disk = 0;
 
@@ -201,22 +201,32 @@ static const char *find_disk(const struct rl_guest *guest, const struct rl_guest
 		disk = m->disk;
 		*inside = path[size] ? path + size : "/";
 	}
-	return guest->disks[disk].path;
+	return &guest->disks[disk];
 }
 
 static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struct rl_guest_result *result,
 	const char *word)
 {
-	const char *equals = strchr(word, '='), *inside, *file;
+	const char *equals = strchr(word, '='), *inside;
+	const struct rl_guest_disk *disk;
 	char *path = rl_strndup(word, (size_t)(equals - word));
 	struct rl_copy_out copy = {.cmd = cmd, .to = equals + 1};
 	struct rl_tree_word tw = RL_TREE_WORD_NONE;
 	const struct rl_node *node;
 	int failed;
 
-	file = find_disk(guest, result, path, &inside);
-	node = rl_tree_path_one(cmd, file, inside, true, &tw);
+	disk = find_disk(guest, result, path, &inside);
+	cmd->image.disk.cow = disk->cow != NULL;
+	node = rl_tree_path_one(cmd, disk->cow ? disk->cow : disk->path, inside, true, &tw);
 	failed = !node || rl_copy_out(&copy, node);
+	/* The name of a COW file that has none says nothing to anybody. */
+	if (!node && disk->forget) {
+		char *reason = rl_strdup(cmd->err.reason);
+
+		rl_error_clear(&cmd->err);
+		rl_fail(&cmd->err, path, "collect", "%s", reason);
+		free(reason);
+	}
 	rl_tree_word_free(&tw);
 	free(path);
 	return failed || copy.summary.failed ? -1 : 0;

@@ -1,11 +1,14 @@
 #include "cmd/command.h"
 #include "cmd/recipes.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "machine/machine.h"
+#include "ubd/cow.h"
 #include "uml/uml.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,12 +16,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_KERNEL = 256, OPT_MEM, OPT_DISK, OPT_TIMEOUT, OPT_APPEND };
+enum { OPT_KERNEL = 256, OPT_MEM, OPT_DISK, OPT_TIMEOUT, OPT_APPEND, OPT_EPHEMERAL, OPT_SNAPSHOT };
 
 static const struct rl_option options[] = {
 	{OPT_KERNEL, "kernel", "FILE", "a UML kernel (linux.uml)"},
 	{OPT_MEM, "mem", "SIZE", "the guest's memory (128M)"},
 	{OPT_DISK, "disk", "IMAGE[,ro]", "a further disk: ubdb, ubdc, ... behind the recipe's own"},
+	{OPT_EPHEMERAL, "ephemeral", NULL, "what the guest writes to its disks is forgotten"},
+	{OPT_SNAPSHOT, "snapshot", "FILE.cow", "what it writes to the root goes there, a COW file"},
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
@@ -32,6 +37,10 @@ struct machine {
 	struct rl_guest guest;
 	const char *target, *folder;
 	bool has_timeout;
+	bool ephemeral;
+	const char *snapshot;
+	int *unnamed; /* descriptors of COW files */
+	size_t unnamed_count, unnamed_room;
 	struct rl_guest_disk *disks;
 	size_t disk_count, disk_room;
 	struct rl_list append, extra; /* words; --disk values */
@@ -66,7 +75,16 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 					cmd, "--mem takes a size such as 256M, not '%s'", cmd->value);
 		} else if (id == OPT_DISK)
 			rl_list_add(&m->extra, cmd->value);
-		else if (id == OPT_TIMEOUT) {
+		else if (id == OPT_EPHEMERAL)
+			m->ephemeral = true;
+		else if (id == OPT_SNAPSHOT) {
+			size_t size = strlen(cmd->value);
+
+			if (size < 5 || strcmp(cmd->value + size - 4, ".cow") != 0)
+				return rl_cmd_usage(cmd,
+					"--snapshot takes a name that ends in .cow, not '%s'", cmd->value);
+			m->snapshot = cmd->value;
+		} else if (id == OPT_TIMEOUT) {
 			if (!rl_parse_seconds(cmd->value, &m->guest.seconds))
 				return rl_cmd_usage(
 					cmd, "--timeout takes a time such as 90, not '%s'", cmd->value);
@@ -98,7 +116,8 @@ static void add_disk(struct machine *m, const char *path, bool read_only)
 {
 	rl_list_add(&m->paths, path);
 	RL_GROW(m->disks, m->disk_count, m->disk_room);
-	m->disks[m->disk_count++] = (struct rl_guest_disk){m->paths.items[m->paths.count - 1], read_only};
+	m->disks[m->disk_count++] =
+		(struct rl_guest_disk){.path = m->paths.items[m->paths.count - 1], .read_only = read_only};
 }
 
 /* The disks and settings of a recipe; what the command line says wins, and its words come last. */
@@ -162,6 +181,40 @@ static void add_extra_disks(struct machine *m)
 		add_disk(m, path, read_only);
 		free(path);
 	}
+}
+
+/* A COW file without a name: it goes with the last who has it open. Its descriptor stays open until the end. */
+static int forget_writes(struct rl_cmd *cmd, struct machine *m, struct rl_guest_disk *disk)
+{
+	const char *folder = getenv("TMPDIR");
+	int fd = rl_unnamed_file(folder && *folder ? folder : "/tmp");
+	char *path;
+
+	if (fd < 0)
+		return rl_fail_errno(
+			&cmd->err, folder ? folder : "/tmp", "keep what the guest writes", errno);
+	path = rl_printf("/proc/self/fd/%d", fd);
+	RL_GROW(m->unnamed, m->unnamed_count, m->unnamed_room);
+	m->unnamed[m->unnamed_count++] = fd;
+	rl_list_add(&m->paths, path);
+	free(path);
+	disk->cow = m->paths.items[m->paths.count - 1];
+	disk->forget = true;
+	return rl_cow_create_in(fd, disk->path, disk->path, &cmd->err);
+}
+
+static int redirect_writes(struct rl_cmd *cmd, struct machine *m)
+{
+	if (m->snapshot && m->disk_count) {
+		if (access(m->snapshot, F_OK) &&
+			rl_cow_create(m->snapshot, m->disks[0].path, false, &cmd->err))
+			return -1;
+		m->disks[0].cow = m->snapshot;
+	}
+	for (size_t i = 0; m->ephemeral && i < m->disk_count; i++)
+		if (!m->disks[i].read_only && !m->disks[i].cow && forget_writes(cmd, m, &m->disks[i]))
+			return -1;
+	return 0;
 }
 
 static void say_how_to_leave(void *context)
@@ -240,6 +293,8 @@ static int run(struct rl_cmd *cmd)
 	if (!result)
 		add_extra_disks(&m);
 	if (!result)
+		result = redirect_writes(cmd, &m);
+	if (!result)
 		status = start(cmd, &m);
 	else
 		status = m.command.arguments.count ? rl_command_failed(cmd) : rl_cmd_failed(cmd);
@@ -250,6 +305,9 @@ static int run(struct rl_cmd *cmd)
 	rl_list_free(&m.extra);
 	rl_list_free(&m.paths);
 	free(m.disks);
+	for (size_t i = 0; i < m.unnamed_count; i++)
+		close(m.unnamed[i]);
+	free(m.unnamed);
 	return status;
 }
 

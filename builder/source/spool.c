@@ -128,7 +128,7 @@ const struct rl_holding *rl_holding_of(const struct rl_inode *inode, uint64_t *o
 struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struct rl_error *err)
 {
 	const char *slash = output ? strrchr(output, '/') : NULL, *tmp = getenv("TMPDIR");
-	char *folder, *name;
+	char *folder;
 	int fd;
 
 	if (output)
@@ -136,14 +136,7 @@ struct rl_holding *rl_spool_open(struct rl_tree *tree, const char *output, struc
 			       : rl_strdup(".");
 	else
 		folder = rl_strdup(tmp && *tmp ? tmp : "/tmp");
-	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
-		name = rl_printf("%s/.rootlet-spool-XXXXXX", folder);
-		fd = mkostemp(name, O_CLOEXEC);
-		if (fd >= 0)
-			unlink(name);
-		free(name);
-	}
+	fd = rl_unnamed_file(folder);
 	if (fd < 0)
 		rl_fail_errno(err, folder, "unpack contents", errno);
 	free(folder);

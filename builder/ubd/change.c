@@ -329,6 +329,19 @@ int rl_cow_create(const char *path, const char *backing, bool replace, struct rl
 	return finish(&w, begin(&w, path));
 }
 
+int rl_cow_create_in(int fd, const char *backing, const char *subject, struct rl_error *err)
+{
+	uint8_t head[RL_COW_HEAD_MAX];
+	struct rl_cow cow = {.version = 0};
+
+	if (set_backing(&cow, backing, subject, err))
+		return -1;
+	rl_cow_head(&cow, head);
+	if (ftruncate(fd, (off_t)(cow.data_at + cow.size)) || rl_pwrite_all(fd, head, sizeof(head), 0))
+		return rl_fail_errno(err, subject, "write", errno);
+	return 0;
+}
+
 /* ---- another backing file ---- */
 
 static bool same_file(int fd, const char *path)

@@ -51,6 +51,9 @@ int rl_cow_parse(const uint8_t *bytes, size_t size, uint64_t file_size, const ch
  */
 int rl_cow_create(const char *path, const char *backing, bool replace, struct rl_error *err);
 
+/* The same in a file that is open and empty, and may have no name. */
+int rl_cow_create_in(int fd, const char *backing, const char *subject, struct rl_error *err);
+
 /* Calls visit for every range, in order, of which the COW file has other bytes than the backing file. */
 typedef int rl_cow_range(uint64_t offset, uint64_t length, void *context);
 int rl_cow_changes(const struct rl_disk *disk, rl_cow_range *visit, void *context, struct rl_error *err);

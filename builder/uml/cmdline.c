@@ -113,8 +113,9 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	rl_argv_add(argv, "./linux");
 	rl_argv_printf(argv, "mem=%lluK", (unsigned long long)(memory / 1024));
 	for (size_t i = 0; i < guest->disk_count; i++)
-		rl_argv_printf(argv, "ubd%zu%sd=/proc/self/fd/%d", i, guest->disks[i].read_only ? "r" : "",
-			disks[i]);
+		/* With "d" a raw disk stays one, whatever a guest writes to its beginning. */
+		rl_argv_printf(argv, "ubd%zu%s%s=/proc/self/fd/%d", i, guest->disks[i].read_only ? "r" : "",
+			guest->disks[i].cow ? "" : "d", disks[i]);
 	if (guest->disk_count && !guest->command) {
 		rl_argv_add(argv, "root=/dev/ubda");
 		rl_argv_add(argv, guest->disks[0].read_only ? "ro" : "rw");

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "ubd/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +33,9 @@ static bool has_cow_header(int fd)
 	       !head[7];
 }
 
-static int open_disk(const struct rl_guest_disk *disk, int *fd, struct rl_error *err)
+static int open_file(const struct rl_guest_disk *disk, int *fd, struct rl_error *err)
 {
+	bool reads = disk->read_only || disk->cow;
 	struct stat st;
 
 	/* Looked at before it is opened: opening a device or a FIFO can have effects of its own. */
@@ -43,10 +45,10 @@ static int open_disk(const struct rl_guest_disk *disk, int *fd, struct rl_error 
 		return rl_fail(err, disk->path, ACTION, "it is neither a regular file nor a block device");
 	if (S_ISREG(st.st_mode) && st.st_size == 0)
 		return rl_fail(err, disk->path, ACTION, "it is empty");
-	*fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	*fd = open(disk->path, (reads ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (*fd < 0)
 		return rl_fail(err, disk->path, ACTION, "%s: %s",
-			disk->read_only ? "not readable" : "not readable and writable", strerror(errno));
+			reads ? "not readable" : "not readable and writable", strerror(errno));
 	if (has_cow_header(*fd))
 		return rl_fail(err, disk->path, ACTION,
 			"it begins with a COW header, and only raw disks can be used");
@@ -60,12 +62,45 @@ static bool same_disk(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+/* UML opens what the header names, so that has to be the disk that is meant. */
+static int check_cow(const struct rl_guest_disk *disk, struct rl_error *err)
+{
+	const struct rl_disk_options options = {.cow = true};
+	struct stat wanted, named;
+	struct rl_disk *cow;
+	int result = 0;
+
+	if (rl_disk_open(disk->cow, &options, &cow, err))
+		return -1;
+	if (!rl_disk_cow(cow))
+		result = rl_fail(err, disk->cow, ACTION, "it is no COW file");
+	else if (fstat(rl_disk_backing_fd(cow), &named) || stat(disk->path, &wanted) ||
+		 !same_disk(&named, &wanted))
+		result = rl_fail(err, disk->cow, ACTION, "it is over %s, not over %s", rl_disk_backing(cow),
+			disk->path);
+	rl_disk_close(cow);
+	return result;
+}
+
+static int open_disk(const struct rl_guest_disk *disk, int *fd, struct rl_error *err)
+{
+	if (open_file(disk, fd, err))
+		return -1;
+	if (!disk->cow)
+		return 0;
+	rl_close(fd);
+	if (check_cow(disk, err))
+		return -1;
+	*fd = open(disk->cow, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return *fd < 0 ? rl_fail_errno(err, disk->cow, ACTION, errno) : 0;
+}
+
 static int check_twice(const struct rl_guest *guest, const int *fds, struct rl_error *err)
 {
 	struct stat st[RL_DISKS_MAX];
 
 	for (size_t i = 0; i < guest->disk_count; i++) {
-		if (fstat(fds[i], &st[i]))
+		if (guest->disks[i].cow ? stat(guest->disks[i].path, &st[i]) : fstat(fds[i], &st[i]))
 			return rl_fail_errno(err, guest->disks[i].path, ACTION, errno);
 		for (size_t j = 0; j < i; j++)
 			if (same_disk(&st[i], &st[j]))
@@ -90,19 +125,36 @@ int rl_disks_open(const struct rl_guest *guest, int *fds, struct rl_error *err)
 	return rl_disks_lock_check(guest, fds, err);
 }
 
+static int check_lock(int fd, bool for_writing, const char *path, struct rl_error *err)
+{
+	pid_t holder = rl_lock_holder(fd, for_writing);
+	char *name;
+
+	if (!holder)
+		return 0;
+	name = rl_process_name(holder);
+	rl_fail(err, path, ACTION, "in use by process %s", name);
+	free(name);
+	return -1;
+}
+
 int rl_disks_lock_check(const struct rl_guest *guest, const int *fds, struct rl_error *err)
 {
 	for (size_t i = 0; i < guest->disk_count; i++) {
-		/* UML takes a write lock, or a read lock on a read-only disk, and panics if it cannot. */
-		pid_t holder = rl_lock_holder(fds[i], !guest->disks[i].read_only);
-		char *name;
+		const struct rl_guest_disk *disk = &guest->disks[i];
 
-		if (!holder)
-			continue;
-		name = rl_process_name(holder);
-		rl_fail(err, guest->disks[i].path, ACTION, "in use by process %s", name);
-		free(name);
-		return -1;
+		/* UML takes a write lock, or a read lock on a read-only disk, and panics if it cannot. */
+		if (check_lock(fds[i], !disk->read_only, disk->cow ? disk->cow : disk->path, err))
+			return -1;
+		/* And a read lock on what is below a COW file. */
+		if (disk->cow) {
+			int below = open(disk->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+			int result = below < 0 ? 0 : check_lock(below, false, disk->path, err);
+
+			rl_close(&below);
+			if (result)
+				return -1;
+		}
 	}
 	return 0;
 }
@@ -110,8 +162,10 @@ int rl_disks_lock_check(const struct rl_guest *guest, const int *fds, struct rl_
 int rl_disks_sync(const struct rl_guest *guest, const int *fds, struct rl_error *err)
 {
 	for (size_t i = 0; i < guest->disk_count; i++)
-		if (!guest->disks[i].read_only && fsync(fds[i]))
-			return rl_fail_errno(err, guest->disks[i].path, "sync", errno);
+		if (!guest->disks[i].read_only && !guest->disks[i].forget && fsync(fds[i]))
+			return rl_fail_errno(err,
+				guest->disks[i].cow ? guest->disks[i].cow : guest->disks[i].path, "sync",
+				errno);
 	return 0;
 }
 

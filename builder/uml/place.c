@@ -1,6 +1,7 @@
 #include "uml/control.h"
 #include "uml/uml-internal.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -25,28 +26,11 @@ void rl_places(const char *places[RL_PLACES + 1])
 	places[n] = NULL;
 }
 
-static int unnamed_file(const char *place)
-{
-	int fd = open(place, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), saved;
-	char *name;
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd;
-	name = rl_printf("%s/rootlet-XXXXXX", place);
-	fd = mkostemp(name, O_CLOEXEC);
-	saved = errno;
-	if (fd >= 0)
-		unlink(name);
-	free(name);
-	errno = saved;
-	return fd;
-}
-
 int rl_place_try(const char *place)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *memory = MAP_FAILED;
-	int fd = unnamed_file(place), number = 0;
+	int fd = rl_unnamed_file(place), number = 0;
 
 	if (fd < 0)
 		return errno;

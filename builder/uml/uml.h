@@ -6,8 +6,8 @@
  * and session, sees to that.
  *
  * A guest gets at its disks and its console. hostfs is shut unless the append words open it, and a disk
- * is always raw: one that begins with a COW header, which a guest may have written to name a file of
- * the host, is refused. But UML is no wall against the
+ * is raw: one that begins with a COW header, which a guest may have written to name a file of the host,
+ * is refused. A COW file is used where the caller names it as one, and over the disk that it was meant for. But UML is no wall against the
  * guest's root: whoever may load a kernel module runs as the user who started the guest.
  */
 #ifndef RL_UML_UML_H
@@ -23,6 +23,8 @@
 struct rl_guest_disk {
 	const char *path;
 	bool read_only;
+	const char *cow; /* a COW file over path, which takes what the guest writes; NULL: none */
+	bool forget; /* the COW file is gone afterwards, and need not be safe on its disk */
 };
 
 /* What the guest runs instead of its own init; see rl_guest_run(). */

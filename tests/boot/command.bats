@@ -293,6 +293,49 @@ run_42() {
     [ ! -e out2 ]
 }
 
+@test "--ephemeral leaves the disks untouched, also for four at once; --snapshot keeps the changes apart" {
+    prepare
+    cp --sparse=always "$ROOT/data.ext4" data
+    sha256sum root data >sums
+    stat -c '%n %y %i' root data >stats
+    untouched() {
+        sha256sum --quiet -c sums
+        stat -c '%n %y %i' root data | cmp - stats
+    }
+    [ "$(in_guest root --disk data --ephemeral --collect /tmp/new=got --collect /mnt/data/new=got2 -- sh -c '
+        rm -r /etc/init.d; echo one >/tmp/new; echo two >/mnt/data/new; cat /tmp/new')" = one ]
+    [ "$(cat got got2)" = $'one\ntwo' ]
+    untouched
+    run --separate-stderr in_guest root --ephemeral --collect /no/such=x -- true
+    failed 125 "/no/such: collect: there is no such path in it"
+    for i in 1 2 3 4; do
+        (in_guest root --ephemeral -- sh -c "echo $i >/tmp/n; sync; sleep 1; cat /tmp/n" >out$i) 3>&- &
+    done
+    wait
+    [ "$(cat out1 out2 out3 out4 | tr -d '\n')" = 1234 ]
+    untouched
+    in_guest root --snapshot state.cow -- sh -c 'echo kept >/tmp/new'
+    untouched
+    [ "$(in_guest root --snapshot state.cow -- cat /tmp/new)" = kept ]
+    [ "$(rootlet cat state.cow:/tmp/new)" = kept ]
+    rootlet check state.cow
+    untouched
+    run -2 rootlet run root --snapshot state.img -- true
+    run --separate-stderr in_guest data --snapshot state.cow -- true
+    [ "$status" = 125 ]
+    [[ $stderr == *"state.cow: use as a disk: it is over "*"/root, not over data" ]]
+    touch -d 2001-01-01 root
+    run --separate-stderr in_guest root --snapshot state.cow -- true
+    [ "$status" = 125 ]
+    [[ $stderr == *"has changed since"* ]]
+    # Without a command as well.
+    sha256sum root data >sums
+    stat -c '%n %y %i' root data >stats
+    run -0 rootlet run --kernel "$KERNEL" --ephemeral --timeout 60 --recipes "$TOP" root --disk data --append rootlet.demo=1
+    untouched
+    nothing_left
+}
+
 await() {
     local i
     for i in $(seq 200); do grep -q "$1" "$2" && return; sleep 0.05; done

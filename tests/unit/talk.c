@@ -316,8 +316,9 @@ static void the_job_disk_is_sound(void **state)
 	memset(argument, 'x', 300000);
 	argument[300000] = '\0';
 	assert_int_equal(rl_job_open(&job, &command, true, &err), 0);
-	shell = rl_printf("PATH=$PATH:/sbin:/usr/sbin; cp /proc/%ld/fd/%d disk && e2fsck -fn disk >log 2>&1 && "
-			  "debugfs -R 'cat /init' disk >init 2>>log && debugfs -R 'cat /job' disk >job 2>>log",
+	shell = rl_printf(
+		"PATH=$PATH:/sbin:/usr/sbin; cp /proc/%ld/fd/%d disk && e2fsck -fn disk >log 2>&1 && "
+		"debugfs -R 'cat /init' disk >init 2>>log && debugfs -R 'cat /job' disk >job 2>>log",
 		(long)getpid(), job.fd);
 	assert_int_equal(system(shell), 0);
 	free(shell);
