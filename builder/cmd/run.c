@@ -311,11 +311,26 @@ static int run(struct rl_cmd *cmd)
 	return status;
 }
 
-const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE",
-	"boot a recipe's disks, or an image",
+const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMMAND [ARG]...]",
+	"boot a recipe's disks, or an image; run a command in it",
 	"The first disk is the root, /dev/ubda. On a terminal the guest has it: Ctrl-A x ends the guest.\n"
 	"Otherwise its console goes to standard output.\n\n"
+	"With a command no init of the image's runs, and nothing needs to be in it but the command: the root "
+	"is\n"
+	"mounted, in it /proc, /sys, /dev, /run and the disks that its /etc/fstab names (/dev/ubdb, ...), "
+	"and the\n"
+	"command has our stdin, stdout and stderr, to the byte. What it leaves running is ended. Signals "
+	"are\n"
+	"passed on; the guest then has 5 s to end, and a second signal kills it.\n\n"
 	"Exit status: the guest's (what it wrote to /proc/exitcode, else 0); 1 it was not started; 124 its\n"
-	"time ran out; 125 its kernel panicked or crashed; 130, 143 ended by SIGINT, SIGTERM.\n\n"
-	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n",
+	"time ran out; 125 its kernel panicked or crashed; 130, 143 ended by SIGINT, SIGTERM. With a "
+	"command:\n"
+	"its own, 128 and the number of the signal that ended it; 124 its time ran out; 125 anything else, "
+	"as a\n"
+	"guest that does not start, panics or powers off by itself, or a --collect that failed; 126 it could "
+	"not\n"
+	"be executed; 127 it was not found.\n\n"
+	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n"
+	"  tar -c src | rootlet run dev --ephemeral --collect /tmp/out=. -- sh -c 'cd /tmp && tar x && make "
+	"-C src'\n",
 	options};
