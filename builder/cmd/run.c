@@ -1,4 +1,5 @@
 #include "cmd/command.h"
+#include "cmd/outside.h"
 #include "cmd/recipes.h"
 
 #include "base/io.h"
@@ -27,6 +28,7 @@ static const struct rl_option options[] = {
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
+	RL_OPTIONS_OUTSIDE,
 	RL_OPTIONS_COMMAND,
 	RL_OPTION_SET,
 	RL_OPTION_RECIPES,
@@ -48,6 +50,7 @@ struct machine {
 	struct rl_recipes recipes;
 	char *kernel; /* of the recipe */
 	struct rl_command command;
+	struct rl_outside outside;
 };
 
 static void add_words(struct rl_list *list, const char *text)
@@ -95,7 +98,8 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->folder = cmd->value;
 		else if (rl_recipes_option(&m->recipes, cmd, id))
 			continue;
-		else if ((taken = rl_command_option(&m->command, cmd, id)) != 0) {
+		else if ((taken = rl_outside_option(&m->outside, cmd, id)) != 0 ||
+			 (taken = rl_command_option(&m->command, cmd, id)) != 0) {
 			if (taken < 0)
 				return -1;
 		} else if (!m->target)
@@ -109,7 +113,7 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 		return rl_cmd_usage(cmd, "which recipe or image?");
 	if (id != RL_CMD_USAGE && m->command.option && !m->command.arguments.count)
 		return rl_cmd_usage(cmd, "%s is for a command, which stands behind a --", m->command.option);
-	return id == RL_CMD_USAGE ? -1 : 0;
+	return id == RL_CMD_USAGE ? -1 : rl_outside_check(&m->outside, cmd);
 }
 
 static void add_disk(struct machine *m, const char *path, bool read_only)
@@ -273,6 +277,7 @@ static int start(struct rl_cmd *cmd, struct machine *m)
 	m->guest.append_count = words.count;
 	m->guest.on_terminal = say_how_to_leave;
 	m->guest.context = cmd;
+	rl_outside_apply(&m->outside, m->recipes.image.name ? &m->recipes.image.run : NULL, &m->guest);
 	if (m->command.arguments.count)
 		status = rl_command_run(&m->command, cmd, &m->guest);
 	else
@@ -299,6 +304,7 @@ static int run(struct rl_cmd *cmd)
 	else
 		status = m.command.arguments.count ? rl_command_failed(cmd) : rl_cmd_failed(cmd);
 	rl_command_free(&m.command);
+	rl_outside_free(&m.outside);
 	rl_recipes_free(&m.recipes);
 	free(m.kernel);
 	rl_list_free(&m.append);

@@ -1,5 +1,7 @@
 #include "recipe/recipe-internal.h"
 
+#include "base/forward.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +47,18 @@ int rl_read_image_sources(const struct rl_section *section, struct rl_list *sour
 
 /* ---- run ---- */
 
+static const char *check_net(const char *text)
+{
+	return strcmp(text, "user") && strcmp(text, "none") ? "is neither user nor none" : NULL;
+}
+
+static const char *check_forward(const char *text)
+{
+	struct rl_forward forward;
+
+	return rl_forward_parse(text, &forward);
+}
+
 static int read_run(struct rl_document *document, struct rl_run_recipe *run)
 {
 	struct rl_section section;
@@ -58,7 +72,9 @@ static int read_run(struct rl_document *document, struct rl_run_recipe *run)
 	return rl_read_text(&section, "kernel", rl_check_any, &run->kernel) |
 	       rl_read_size(&section, "mem", &run->mem) |
 	       rl_read_seconds(&section, "timeout", &run->timeout) |
-	       rl_read_list(&section, "append", rl_check_word, &run->append);
+	       rl_read_list(&section, "append", rl_check_word, &run->append) |
+	       rl_read_text(&section, "net", check_net, &run->net) |
+	       rl_read_list(&section, "forward", check_forward, &run->forward);
 }
 
 /* ---- whole recipes ---- */
@@ -243,7 +259,7 @@ static int load_image_file(const struct rl_recipe_roots *roots, const char *file
 		RL_KEY("gateway"), RL_KEY_LIST("dns"), CFG_END()};
 	cfg_opt_t variable[] = {RL_KEYS_OF(&document), RL_KEY("value"), CFG_END()};
 	cfg_opt_t run[] = {RL_KEYS_OF(&document), RL_KEY("kernel"), RL_KEY("mem"), RL_KEY("timeout"),
-		RL_KEY_LIST("append"), CFG_END()};
+		RL_KEY_LIST("append"), RL_KEY("net"), RL_KEY_LIST("forward"), CFG_END()};
 	cfg_opt_t keys[] = {RL_KEYS_OF(&document), RL_KEY("summary"), RL_KEY("include"),
 		RL_KEY_LIST("without"), RL_KEY("hostname"), RL_KEY("timezone"), RL_KEY_LIST("sources"),
 		RL_KEY_LIST("packages"), RL_KEY_LIST("options"), RL_KEY_LIST("skeletons"),
@@ -273,6 +289,7 @@ static int start(struct rl_image_recipe *recipe, const char *file, struct rl_err
 	recipe->summary = rl_strdup("");
 	recipe->timezone = rl_strdup("");
 	recipe->run.kernel = rl_strdup("");
+	recipe->run.net = rl_strdup("");
 	if (rl_name_of_file(file, &recipe->name, err))
 		return -1;
 	recipe->hostname = rl_strdup(recipe->name);
@@ -421,6 +438,8 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe)
 	rl_list_free(&recipe->skeletons);
 	rl_list_free(&recipe->run.append);
 	free(recipe->run.kernel);
+	rl_list_free(&recipe->run.forward);
+	free(recipe->run.net);
 	free(recipe->name);
 	free(recipe->timezone);
 	free(recipe->timezone_file);

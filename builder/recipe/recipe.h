@@ -202,6 +202,8 @@ struct rl_run_recipe {
 	uint64_t mem; /* bytes; 0: the default */
 	uint64_t timeout; /* seconds; 0: none */
 	struct rl_list append; /* words for the kernel's command line */
+	char *net; /* "user", "none"; "": nothing is said */
+	struct rl_list forward; /* as base/forward.h has them */
 };
 
 struct rl_image_recipe {

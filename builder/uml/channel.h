@@ -20,6 +20,14 @@
 #define RL_CHANNEL_TTY     "tty15"
 #define RL_CHANNEL_VERSION 0x726c0001u
 
+/* The guest's network: a router that is the host, a resolver, and the guest itself. */
+#define RL_NET_DEVICE  "vec0"
+#define RL_NET_NETWORK "10.0.2.0"
+#define RL_NET_MASK    "255.255.255.0"
+#define RL_NET_HOST    "10.0.2.2"
+#define RL_NET_DNS     "10.0.2.3"
+#define RL_NET_GUEST   "10.0.2.15"
+
 #define RL_RING_SIZE   (1u << 20)
 #define RL_RING_SECTOR 512u /* what is read of the ring is aligned to this */
 
@@ -86,6 +94,7 @@ struct rl_job_head {
 	uint32_t merged; /* stdout and stderr are the same file */
 	uint32_t tty; /* the command gets a terminal */
 	uint32_t rows, columns; /* of that */
+	uint32_t network; /* there is one, for the init to set up */
 	uint32_t arguments, variables; /* how many */
 };
 

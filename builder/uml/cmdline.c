@@ -100,8 +100,21 @@ static void add_job(int disk, int channel, struct rl_argv *argv)
 	rl_argv_add(argv, "init=/init");
 }
 
-int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, struct rl_argv *argv,
-	struct rl_error *err)
+static int add_network(const struct rl_guest *guest, int network, struct rl_argv *argv, struct rl_error *err)
+{
+	char *mac = rl_net_mac(guest->name ? guest->name : "guest");
+
+	rl_argv_printf(argv, RL_NET_DEVICE ":transport=fd,fd=%d,mac=%s,mtu=%d", network, mac, RL_NET_MTU);
+	free(mac);
+	for (size_t i = 0; i < guest->append_count; i++)
+		if (strncmp(guest->append[i], RL_NET_DEVICE ":", sizeof(RL_NET_DEVICE)) == 0)
+			return rl_fail(err, guest->append[i], ADD_WORD,
+				RL_NET_DEVICE " is the guest's network already (--net none turns that off)");
+	return 0;
+}
+
+int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, int network,
+	struct rl_argv *argv, struct rl_error *err)
 {
 	uint64_t memory = guest->memory ? guest->memory : RL_MEMORY_DEFAULT;
 	size_t size = 0;
@@ -125,6 +138,8 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	rl_argv_add(argv, RL_NO_HOSTFS);
 	rl_argv_add(argv, "uml_dir=.");
 	add_umid(guest->name ? guest->name : "guest", argv);
+	if (guest->network && add_network(guest, network, argv, err))
+		return -1;
 	if (add_words(guest, argv, err))
 		return -1;
 	if (guest->command)

@@ -62,7 +62,7 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Only 0, 1, 2, the console, the channel and the disks are handed over. */
+/* Only 0, 1, 2, the console, the channel, the network and the disks are handed over. */
 static int hand_over(const struct rl_guardian_job *job)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -73,6 +73,8 @@ static int hand_over(const struct rl_guardian_job *job)
 	if (fcntl(job->console->guest, F_SETFD, 0))
 		return -1;
 	if (job->channel >= 0 && fcntl(job->channel, F_SETFD, 0))
+		return -1;
+	if (job->network >= 0 && fcntl(job->network, F_SETFD, 0))
 		return -1;
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		if (job->disks[i] >= 0 && fcntl(job->disks[i], F_SETFD, 0))

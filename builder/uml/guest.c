@@ -22,6 +22,7 @@ struct run {
 	bool filled[3]; /* 0, 1, 2 were closed, and are /dev/null for the time of the run */
 	struct rl_argv argv;
 	struct rl_console console;
+	struct rl_net net;
 	struct rl_guardian guardian;
 	struct rl_relay relay;
 	/* For a command. */
@@ -65,7 +66,7 @@ static int prepare_command(struct run *run, struct rl_error *err)
 	if (run->guest->disk_count > RL_JOB_DISK)
 		return rl_fail(err, run->guest->disks[RL_JOB_DISK].path, "use as a disk",
 			"a guest that runs a command has at most %d disks", RL_JOB_DISK);
-	if (rl_job_open(&run->job, run->guest->command, same_file(STDOUT_FILENO, STDERR_FILENO), err))
+	if (rl_job_open(&run->job, run->guest, same_file(STDOUT_FILENO, STDERR_FILENO), err))
 		return -1;
 	run->disks[RL_JOB_DISK] = run->job.fd;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->channel) ||
@@ -96,7 +97,9 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (rl_console_open(&run->console, console_use(guest), err))
 		return -1;
-	if (rl_cmdline(guest, run->disks, run->console.guest, run->channel[1], &run->argv, err))
+	if (guest->network && rl_net_open(&run->net, guest, err))
+		return -1;
+	if (rl_cmdline(guest, run->disks, run->console.guest, run->channel[1], run->net.guest, &run->argv, err))
 		return -1;
 	if (rl_preflight(guest, run->kernel, run->disks, &run->argv, err))
 		return -1;
@@ -118,6 +121,7 @@ static int start(struct run *run, struct rl_error *err)
 		.disks = run->disks,
 		.messages = run->messages[1],
 		.channel = run->channel[1],
+		.network = run->net.guest,
 		.console = &run->console,
 	};
 
@@ -127,6 +131,7 @@ static int start(struct run *run, struct rl_error *err)
 		return -1;
 	rl_close(&run->console.guest);
 	rl_close(&run->channel[1]);
+	rl_close(&run->net.guest);
 	rl_close(&run->messages[1]);
 	return rl_console_attach(&run->console, err);
 }
@@ -255,6 +260,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 	/* Also after a failure: the guest may have written, and it is gone once this returns. */
 	rl_console_close(&run->console);
 	rl_guardian_close(&run->guardian);
+	rl_net_close(&run->net);
 	if (rl_disks_sync(run->guest, run->disks, err) || status)
 		return -1;
 	return conclude(run, result, err);
@@ -284,6 +290,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 		.job = RL_JOB_NONE,
 		.argv = RL_ARGV_NONE,
 		.console = RL_CONSOLE_NONE,
+		.net = RL_NET_NONE,
 		.guardian = RL_GUARDIAN_NONE,
 	};
 	int status;
@@ -294,6 +301,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	status = attempt(&run, result, err);
 	rl_console_close(&run.console);
 	rl_guardian_close(&run.guardian);
+	rl_net_close(&run.net);
 	if (guest->command)
 		take_words(&run, result);
 	rl_talk_free(&run.session.talk);

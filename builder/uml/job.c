@@ -104,13 +104,15 @@ static int write_disk(struct rl_job *job, const struct rl_buf *text, uint64_t si
 	return result;
 }
 
-int rl_job_open(struct rl_job *job, const struct rl_guest_command *command, bool merged, struct rl_error *err)
+int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err)
 {
+	const struct rl_guest_command *command = guest->command;
 	struct rl_job_head head = {
 		.merged = merged,
 		.tty = command->terminal,
 		.rows = command->rows,
 		.columns = command->columns,
+		.network = guest->network,
 		.arguments = (uint32_t)command->argument_count,
 		.variables = (uint32_t)command->variable_count,
 	};

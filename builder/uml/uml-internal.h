@@ -15,6 +15,7 @@
  *     job.c       the disk that brings it into the guest
  *     talk.c      what is heard from it: checked, as the guest may send anything
  *     session.c   the same as relay.c, for a command
+ *     network.c   the process that is the other end of the guest's network; slirp.c is what it does
  *     guest.c     the run as a whole
  *     doctor.c    rl_doctor()
  *     control.c   guests that run: found, talked to, ended
@@ -49,10 +50,10 @@
 /*
  * Fills argv. UML opens the disks again through /proc/self/fd/N, so their paths may hold the commas
  * and colons at which it splits; both ends of its console are the descriptor console, and those of the
- * channel, for a command, that one.
+ * channel, for a command, that one; network is the socket of its network, if it has one.
  */
-int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, struct rl_argv *argv,
-	struct rl_error *err);
+int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, int network,
+	struct rl_argv *argv, struct rl_error *err);
 
 /* ---- kernel.c ---- */
 
@@ -166,7 +167,7 @@ struct rl_guardian_job {
 	const char *folder; /* made, and removed at the end */
 	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
 	int messages; /* becomes UML's stdout and stderr */
-	int channel; /* a further one that it inherits; -1: none */
+	int channel, network; /* further ones that it inherits; -1: none */
 	const struct rl_console *console;
 };
 
@@ -249,8 +250,43 @@ struct rl_job {
 
 /* Makes the disk. merged: the command's stdout and stderr go to the same place. */
 int rl_job_open(
-	struct rl_job *job, const struct rl_guest_command *command, bool merged, struct rl_error *err);
+	struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err);
 void rl_job_close(struct rl_job *job);
+
+/* ---- network.c ---- */
+
+/* Of a frame's payload. The larger, the faster, and the more memory the guest keeps for frames that come in. */
+#define RL_NET_MTU 1500
+
+struct rl_net {
+	pid_t pid; /* 0: none */
+	int guest; /* UML's end, a socket of datagrams; closed here once UML has it */
+};
+
+#define RL_NET_NONE                                                                                          \
+	{                                                                                                    \
+		.pid = 0, .guest = -1                                                                        \
+	}
+
+/*
+ * Starts the process that is the other end of the guest's network, and tells the guest's ports on this host
+ * (on_forward). It ends with this process, however that ends, and with rl_net_close(). The guest never waits for it.
+ */
+int rl_net_open(struct rl_net *net, const struct rl_guest *guest, struct rl_error *err);
+void rl_net_close(struct rl_net *net);
+/* A guest's hardware address, of its name; the caller frees it. */
+char *rl_net_mac(const char *name);
+
+/* ---- slirp.c ---- */
+
+struct rl_slirp;
+
+/* frames: the socket to the guest. The process that calls this is for that alone: nothing is ever freed. */
+struct rl_slirp *rl_slirp_new(int frames, struct rl_error *err);
+/* Listens; fills the port if any will do. */
+int rl_slirp_forward(struct rl_slirp *slirp, struct rl_forward *forward, struct rl_error *err);
+/* Serves the guest, and does not return. */
+void rl_slirp_run(struct rl_slirp *slirp) __attribute__((noreturn));
 
 /* ---- talk.c: no I/O of its own ---- */
 

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/forward.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,6 +59,16 @@ struct rl_guest {
 	const char *const *append; /* further words of the kernel's command line */
 	size_t append_count;
 	uint64_t seconds; /* time limit; 0: none */
+	/*
+	 * A network of its own, vec0, behind which is this host (10.0.2.2, also for what listens on 127.0.0.1 only) and
+	 * whatever this user can reach; 10.0.2.3 is the host's resolver. The guest is 10.0.2.15, by DHCP or, for a
+	 * command, at once. Nobody reaches it but through forwards.
+	 */
+	bool network;
+	const struct rl_forward *forwards;
+	size_t forward_count;
+	/* Called before the boot for each of them, with the port that it has. */
+	void (*on_forward)(void *context, const struct rl_forward *forward); /* may be NULL */
 	/* Called once before this process's terminal becomes the guest's: the place to say how to leave. */
 	void (*on_terminal)(void *context); /* may be NULL */
 	void *context;

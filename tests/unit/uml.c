@@ -152,7 +152,7 @@ static char *command_line(const struct rl_guest *guest, struct rl_error *err)
 	struct rl_argv argv = RL_ARGV_NONE;
 	struct rl_buf text = RL_BUF_NONE;
 
-	if (rl_cmdline(guest, disks, 5, 6, &argv, err) == 0)
+	if (rl_cmdline(guest, disks, 5, 6, -1, &argv, err) == 0)
 		for (size_t i = 0; i < argv.count; i++)
 			rl_buf_printf(&text, "%s%s", i ? " " : "", argv.items[i]);
 	rl_argv_free(&argv);

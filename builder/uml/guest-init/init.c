@@ -137,7 +137,7 @@ static bool run(struct failure *failure, bool *entered)
 	if (disk < 0)
 		return fail(
 			failure, RL_FATE_TROUBLE, -disk, "/dev/ubd" RL_JOB_DISK_LETTER, "open in the guest");
-	if (!read_job(&job, failure) || !enter_root(failure))
+	if (!read_job(&job, failure) || !enter_root(&job, failure))
 		return false;
 	*entered = true;
 	if (!start_command(&job, &ends, failure))

@@ -3,6 +3,7 @@
  *
  *     sys.c      system calls, strings
  *     mounts.c   the guest's root and what is mounted in it; taken down again at the end
+ *     network.c  its addresses
  *     command.c  the command's user, environment, start
  *     relay.c    its bytes to and from rootlet; its end
  *     init.c     one after the other
@@ -50,9 +51,14 @@ void send_bytes(uint8_t type, uint8_t stream, const void *bytes, size_t size);
 /* The kernel's own file systems, in the job disk's folders. */
 bool mount_own(struct failure *failure);
 /* The disk's root becomes ours, with what belongs into one, and what its fstab says of disks. */
-bool enter_root(struct failure *failure);
+bool enter_root(const struct job *job, struct failure *failure);
 /* With no process left: unmounts all and makes the root read-only. False: something stays as if the power was cut. */
 bool leave_root(void);
+
+/* ---- network.c ---- */
+
+/* With network false only the loopback device. */
+bool start_network(bool network, struct failure *failure);
 
 /* ---- command.c ---- */
 

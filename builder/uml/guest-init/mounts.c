@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
-#include <linux/sockios.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define TABLE_MAX ((size_t)1 << 20) /* of fstab, and of the kernel's own lists */
@@ -145,20 +142,6 @@ static void mount_usual(void)
 		SYS(mount, "tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
 }
 
-static void loopback_up(void)
-{
-	int fd = (int)SYS(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request;
-
-	if (fd < 0)
-		return;
-	memset(&request, 0, sizeof(request));
-	put(request.ifr_name, request.ifr_name + sizeof(request.ifr_name), "lo");
-	request.ifr_flags = IFF_UP | IFF_RUNNING;
-	SYS(ioctl, fd, SIOCSIFFLAGS, &request);
-	SYS(close, fd);
-}
-
 static void set_hostname(void)
 {
 	size_t size;
@@ -252,7 +235,7 @@ static bool mount_fstab(struct failure *failure)
 	return true;
 }
 
-bool enter_root(struct failure *failure)
+bool enter_root(const struct job *job, struct failure *failure)
 {
 	long result = mount_writable("/dev/ubda", "/root", "auto", 0);
 
@@ -266,9 +249,8 @@ bool enter_root(struct failure *failure)
 		return fail(failure, RL_FATE_TROUBLE, (int)-result, "/dev/ubda", "make it the guest's root");
 	SYS(chdir, "/");
 	mount_usual();
-	loopback_up();
 	set_hostname();
-	return mount_fstab(failure);
+	return start_network(job->head.network, failure) && mount_fstab(failure);
 }
 
 /* ---- the end ---- */
