@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define DEPTH_MAX     5 /* EXT4_MAX_EXTENT_DEPTH */
 #define EXTENT_HEADER 12
@@ -279,7 +280,7 @@ int rl_image_runs_and_maps(struct rl_image *image, const struct rl_image_inode *
 			ext2fs_has_feature_shared_blocks(image->fs->super) ? UINT64_MAX : image->blocks};
 	int result;
 
-	if (inode->flags & EXT4_ENCRYPT_FL)
+	if (inode->encrypted && S_ISREG(inode->mode))
 		return broken(&w, "it is encrypted");
 	/* Logical blocks are numbers of 32 bits. */
 	if (inode->size > (uint64_t)image->block_size << 32)

@@ -182,7 +182,8 @@ static int open_journal(struct journal *j)
 	}
 	if (most > j->count || fast >= most || !j->first || j->first >= most - fast)
 		return broken(j, "its superblock has impossible sizes");
-	j->end = j->fast_first = most - fast;
+	j->end = most - fast;
+	j->fast_first = j->end + 1; /* as jbd2 has it: the block between the two is not used */
 	if (j->start && (j->start < j->first || j->start >= j->end))
 		return broken(j, "its log begins outside of it");
 	return 0;
@@ -409,7 +410,7 @@ static int read_log(struct journal *j, enum pass pass)
 /* Fast commits follow the last whole transaction in an area of their own. */
 static int check_fast_commits(struct journal *j)
 {
-	if (!(j->incompat & INCOMPAT_FAST_COMMIT))
+	if (!(j->incompat & INCOMPAT_FAST_COMMIT) || j->fast_first >= j->count)
 		return 0;
 	if (read_block(j, j->fast_first, j->block))
 		return -1;

@@ -71,6 +71,16 @@ uint8_t *rl_image_raw_inode(
 /* The value of the attribute "system.data" among an inode's entries, as an offset from the first. */
 bool rl_image_inline_data(const uint8_t *entries, uint32_t size, uint32_t *offset, uint32_t *length);
 
+/*
+ * encrypted.c: a name or a symlink's target that is encrypted, as it is shown; 0: it is too short to be one. A
+ * name's record has room bytes from the name on. Returns the text's length.
+ */
+#define RL_ENCRYPTED_TEXT 256 /* with the NUL */
+uint32_t rl_encrypted_text(
+	const uint8_t *bytes, uint32_t size, uint32_t hash, uint32_t minor, char text[RL_ENCRYPTED_TEXT]);
+uint32_t rl_encrypted_name(const struct rl_image *image, const struct rl_image_inode *dir,
+	const uint8_t *bytes, uint32_t size, uint32_t room, char text[RL_ENCRYPTED_TEXT]);
+
 /* A whole file of at most limit bytes; the caller frees *bytes. */
 int rl_image_read_whole(struct rl_image *image, const struct rl_image_inode *inode, uint64_t limit,
 	const char *subject, uint8_t **bytes, struct rl_error *err);

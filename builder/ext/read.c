@@ -200,6 +200,7 @@ int rl_image_inode(
 	if (S_ISREG(inode->mode) || S_ISDIR(inode->mode))
 		inode->size |= (uint64_t)raw->i_size_high << 32;
 	inode->flags = raw->i_flags;
+	inode->encrypted = inode->flags & EXT4_ENCRYPT_FL;
 	inode->blocks = raw->i_blocks;
 	if (ext2fs_has_feature_huge_file(image->fs->super)) {
 		inode->blocks |= (uint64_t)raw->osd2.linux2.l_i_blocks_hi << 32;
@@ -266,21 +267,39 @@ int rl_image_read_whole(struct rl_image *image, const struct rl_image_inode *ino
 	return result;
 }
 
+/* struct fscrypt_symlink_data: a length, and so many bytes. */
+static int decode_target(const struct rl_image_inode *inode, const char *subject, const uint8_t *bytes,
+	struct rl_buf *buf, struct rl_error *err)
+{
+	uint32_t size = inode->size < 2 ? 0 : rl_get_le16(bytes);
+	char text[RL_ENCRYPTED_TEXT];
+
+	if (size + 2 > inode->size || !rl_encrypted_text(bytes + 2, size, 0, 0, text))
+		return rl_fail(err, subject, "read", "an encrypted target of an impossible size (inode %u)",
+			inode->number);
+	rl_buf_text(buf, text);
+	return 0;
+}
+
 int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
 	struct rl_buf *buf, struct rl_error *err)
 {
-	uint8_t *bytes;
+	uint8_t in_inode[sizeof(inode->raw_block)], *bytes = in_inode;
+	bool apart =
+		inode->size >= sizeof(in_inode) || inode->flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL);
+	int result = 0;
 
-	if (inode->size < sizeof(inode->raw_block) && !(inode->flags & EXT4_EXTENTS_FL) &&
-		!(inode->flags & (EXT4_INLINE_DATA_FL | EXT4_ENCRYPT_FL))) {
-		rl_buf_bytes(buf, inode->raw_block, (size_t)inode->size);
-		return 0;
-	}
-	if (rl_image_read_whole(image, inode, image->block_size, subject, &bytes, err))
+	if (!apart)
+		memcpy(in_inode, inode->raw_block, sizeof(in_inode));
+	else if (rl_image_read_whole(image, inode, image->block_size, subject, &bytes, err))
 		return -1;
-	rl_buf_bytes(buf, bytes, (size_t)inode->size);
-	free(bytes);
-	return 0;
+	if (inode->encrypted)
+		result = decode_target(inode, subject, bytes, buf, err);
+	else
+		rl_buf_bytes(buf, bytes, (size_t)inode->size);
+	if (apart)
+		free(bytes);
+	return result;
 }
 
 /* ---- directories ---- */
@@ -313,7 +332,13 @@ static int list_block(const struct rl_image *image, const struct rl_image_inode 
 		if (number && name_size) {
 			memcpy(name, block + at + 8, name_size);
 			name[name_size] = '\0';
-			if (memchr(name, '\0', name_size) || memchr(name, '/', name_size)) {
+			if (dir->encrypted)
+				entry.size = rl_encrypted_name(
+					image, dir, block + at + 8, name_size, length - 8, name);
+			if (!entry.size) {
+				*damaged = true;
+				rl_fail(err, subject, "list", "a name that is too short to be encrypted");
+			} else if (memchr(name, '\0', entry.size) || memchr(name, '/', entry.size)) {
 				*damaged = true;
 				rl_fail(err, subject, "list", "an entry whose name has a slash or a NUL");
 			} else if ((result = visit(&entry, context))) {

@@ -28,6 +28,7 @@ struct rl_image_inode {
 	uint32_t atime_nsec, mtime_nsec, ctime_nsec;
 	uint32_t major, minor; /* devices */
 	uint32_t flags; /* i_flags */
+	bool encrypted; /* contents cannot be read; names and targets are what a kernel without the key shows */
 	uint32_t raw_block[15];
 };
 

@@ -208,6 +208,8 @@ static int take_inode(
 	bool late = from->mtime > s->max_time;
 	int result;
 
+	if (from->encrypted)
+		return rl_fail(s->err, subject, "read", "it is encrypted (inode %u)", from->number);
 	t.inode->uid = from->uid;
 	t.inode->gid = from->gid;
 	t.inode->mtime = late ? s->max_time : from->mtime;

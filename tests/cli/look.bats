@@ -151,3 +151,43 @@ new\nline' ]
     run --separate-stderr rootlet cat a.ext4:/f
     failed 1 'a.ext4:/f: read: it has more blocks than the file system'
 }
+
+@test "encrypted names and targets are shown as a kernel without the key shows them" {
+    mkdir -p t/d t/plain
+    local short="sixteen letters!" long uuid=01234567-89ab-cdef-0123-456789abcdef
+    long=$(printf 'x%.0s' $(seq 150))yz
+    : >t/d/tiny
+    echo secret >"t/d/$short"
+    echo secret >"t/d/$long"
+    ln -s "$(printf '\020')0123456789abcdefgh" t/d/"a symlink to somewhere"
+    for features in dir_index ^dir_index; do
+        mke2fs -q -F -t ext4 -b 1024 -O "^metadata_csum,$features" -U $uuid -E hash_seed=$uuid -d t e.img 4M >/dev/null 2>&1
+        # struct fscrypt_symlink_data: a length of 16 bits, and the target.
+        printf 'sif "/d/a symlink to somewhere" block[0] 0x30000010\nsif "/d/a symlink to somewhere" flags 0x800\n
+            sif "/d/%s" flags 0x80800\nsif /d flags 0x80800\n' "$short" >commands
+        debugfs -w -f commands e.img >/dev/null 2>&1
+        rm -f want
+        for name in "$short" "$long" "a symlink to somewhere"; do
+            NAME=$name HASHES=$(debugfs -R "dx_hash -h half_md4 -s $uuid \"$name\"" e.img 2>/dev/null) python3 - $features >>want <<'END'
+import base64, hashlib, os, re, struct, sys
+name = os.environ["NAME"].encode()
+hashes = re.findall(r"0x([0-9a-f]+)", os.environ["HASHES"])
+hashes = [int(h, 16) for h in hashes] if sys.argv[1] == "dir_index" else [0, 0]
+tail = hashlib.sha256(name[149:]).digest() if len(name) > 149 else b""
+print(base64.urlsafe_b64encode(struct.pack("<II", *hashes) + name[:149] + tail).decode().rstrip("="))
+END
+        done
+        run --separate-stderr rootlet ls -1 e.img:/d
+        failed 1 'e.img:/d: list: a name that is too short to be encrypted'
+        diff <(echo "$output") <(LC_ALL=C sort want)
+        name=$(tail -1 want)
+        rootlet stat "e.img:/d/$name" | grep -q "Inode:"
+        rootlet ls -l "e.img:/d/$name" | grep -q -- ' -> AAAAAAAAAAA'
+        run --separate-stderr rootlet cat "e.img:/d/$(head -1 want)"
+        failed 1 'it is encrypted'
+        for verb in tar manifest "cp -r"; do
+            run --separate-stderr rootlet $verb e.img:/ $([ "$verb" = manifest ] || echo out)
+            [ "$status" = 1 ] && grep -q 'it is encrypted' <<<"$stderr"
+        done
+    done
+}
