@@ -282,8 +282,14 @@ int rl_check_super(struct rl_check *c)
 		check_descriptor(c, &tables, g);
 	claim_tables(c, &tables);
 	free(tables.items);
-	if (ext2fs_has_feature_mmp(c->super) && rl_check_in_range(c, c->super->s_mmp_block))
-		rl_check_claim(c, c->super->s_mmp_block, 1, 0);
+	if (ext2fs_has_feature_mmp(c->super)) {
+		if (rl_check_in_range(c, c->super->s_mmp_block) &&
+			c->super->s_mmp_block > c->image->first_block)
+			rl_check_claim(c, c->super->s_mmp_block, 1, 0);
+		else
+			rl_check_problem(c, RL_CHECK_SUPERBLOCK, 0, "its block for the feature mmp is %llu",
+				(unsigned long long)c->super->s_mmp_block);
+	}
 	return check_copies(c);
 }
 
@@ -367,17 +373,18 @@ int rl_check_journal(struct rl_check *c)
 	struct ext2_super_block *s = c->super;
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_image_inode inode;
-	bool used = false;
+	bool outside = false, used;
 
+	for (size_t i = 0; i < sizeof(s->s_journal_uuid); i++)
+		outside |= s->s_journal_uuid[i] != 0;
 	if (!ext2fs_has_feature_journal(s)) {
-		if (s->s_journal_inum || ext2fs_has_feature_journal_needs_recovery(s))
+		if (s->s_journal_inum || s->s_journal_dev || outside ||
+			ext2fs_has_feature_journal_needs_recovery(s))
 			rl_check_problem(
 				c, RL_CHECK_JOURNAL, 0, "there is one without the feature has_journal");
 		return 0;
 	}
-	for (size_t i = 0; i < sizeof(s->s_journal_uuid); i++)
-		used |= s->s_journal_uuid[i] != 0;
-	if (used && !s->s_journal_inum) {
+	if (outside) {
 		rl_check_note(c, RL_CHECK_JOURNAL, "it is on another device, and not looked at");
 		return 0;
 	}
