@@ -299,7 +299,8 @@ int rl_check_super(struct rl_check *c)
  * The inode that keeps the blocks behind the descriptors, for the file system to grow: a tree of pointers whose
  * leaves are those blocks, and whose lowest level are those of the first group (kernel: fs/ext4/resize.c).
  */
-static int resize_problem(struct rl_check *c, const uint8_t *raw, const char **what)
+static int resize_problem(struct rl_check *c, const uint8_t *raw, const uint32_t *copies, uint32_t copy_count,
+	const char **what)
 {
 	uint32_t per_block = c->block_size / 4, first = c->super->s_first_data_block;
 	uint32_t pointer = c->fs->desc_blocks % per_block, mode = rl_get_le16(raw);
@@ -321,19 +322,15 @@ static int resize_problem(struct rl_check *c, const uint8_t *raw, const char **w
 	result = rl_check_read(c, top, pointers);
 	*what = "it does not point to what is reserved for descriptors";
 	for (uint32_t i = 0; !result && i < c->super->s_reserved_gdt_blocks / 4u; i++, place++) {
-		uint32_t k = 0;
-
 		if (rl_get_le32(pointers + 4 * ((pointer + i) % per_block)) != place ||
 			!rl_check_in_range(c, place)) {
 			free(pointers);
 			return 0;
 		}
 		result = rl_check_read(c, place, c->block);
-		for (uint32_t g = 1; !result && g < c->groups && k < per_block; g++) {
-			if (!ext2fs_bg_has_super(c->fs, g))
-				continue;
-			if (rl_get_le32(c->block + 4 * k++) !=
-				place + (uint64_t)g * c->super->s_blocks_per_group) {
+		for (uint32_t k = 0; !result && k < copy_count; k++) {
+			if (rl_get_le32(c->block + 4 * (size_t)k) !=
+				place + (uint64_t)copies[k] * c->super->s_blocks_per_group) {
 				free(pointers);
 				return 0;
 			}
@@ -342,6 +339,17 @@ static int resize_problem(struct rl_check *c, const uint8_t *raw, const char **w
 	*what = NULL;
 	free(pointers);
 	return result;
+}
+
+/* Groups that have a copy of the descriptors, as many as there can be pointers to. */
+static uint32_t find_copies(const struct rl_check *c, uint32_t *copies)
+{
+	uint32_t count = 0;
+
+	for (uint32_t g = 1; g < c->groups && count < c->block_size / 4; g++)
+		if (ext2fs_bg_has_super(c->fs, g))
+			copies[count++] = g;
+	return count;
 }
 
 int rl_check_resize_inode(struct rl_check *c)
@@ -356,7 +364,10 @@ int rl_check_resize_inode(struct rl_check *c)
 	if (!raw)
 		return 0;
 	if (ext2fs_has_feature_resize_inode(c->super)) {
-		result = resize_problem(c, raw, &what);
+		uint32_t *copies = rl_alloc(c->block_size);
+
+		result = resize_problem(c, raw, copies, find_copies(c, copies), &what);
+		free(copies);
 	} else {
 		for (int i = 0; i < EXT2_N_BLOCKS; i++)
 			if (rl_get_le32(raw + 40 + 4 * i))
