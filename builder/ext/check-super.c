@@ -120,12 +120,12 @@ static void add(struct tables *tables, uint64_t start, uint64_t count, uint32_t 
 /* Copies of superblock and descriptors. */
 static void add_copies(struct rl_check *c, struct tables *tables, uint32_t group)
 {
-	blk64_t super, old, new;
+	blk64_t super, old, later;
 	uint64_t count = ext2fs_has_feature_meta_bg(c->super)
 				 ? c->super->s_first_meta_bg
 				 : c->fs->desc_blocks + (uint64_t)c->super->s_reserved_gdt_blocks;
 
-	ext2fs_super_and_bgd_loc2(c->fs, group, &super, &old, &new, NULL);
+	ext2fs_super_and_bgd_loc2(c->fs, group, &super, &old, &later, NULL);
 	if (super || !group)
 		add(tables, super, 1, group, SUPER);
 	if (!group && super && c->block_size == 1024 && c->cluster_bits)
@@ -133,8 +133,8 @@ static void add_copies(struct rl_check *c, struct tables *tables, uint32_t group
 	if (old && old < c->image->blocks && count)
 		add(tables, old, count < c->image->blocks - old ? count : c->image->blocks - old, group,
 			DESCRIPTORS);
-	if (new &&new < c->image->blocks)
-		add(tables, new, 1, group, DESCRIPTORS);
+	if (later && later < c->image->blocks)
+		add(tables, later, 1, group, DESCRIPTORS);
 }
 
 /* Where a group's own tables are. */

@@ -335,6 +335,10 @@ END
     failed 1 'a.img:/dir: check: an image is checked as a whole'
     run -2 --separate-stderr rootlet check
     failed 2 'which image?'
+    rootlet pack -q -o c.img --features ^metadata_csum t
+    poke c.img $((1024 + 103)) '\100' # s_feature_ro_compat
+    run -1 --separate-stderr rootlet check c.img
+    failed 1 'c.img: check: it has features that are not known'
     # Nothing is written.
     cp a.img b.img
     rootlet check b.img
