@@ -112,7 +112,7 @@ static int check_image(const char *word, void *context)
 	if (rl_image_path_open(check->cmd, word, &ip))
 		return -1;
 	check->file = ip.file;
-	status = ip.has_path ? rl_cmd_usage(check->cmd, "an image as a whole, not '%s'", word)
+	status = ip.has_path ? rl_fail(&check->cmd->err, word, "check", "an image is checked as a whole")
 			     : rl_image_check(ip.image, tell, check, &result, &check->cmd->err);
 	if (!status) {
 		print_result(check, &result);

@@ -53,16 +53,15 @@ static void tell_overlap(struct rl_check *c, uint32_t first, uint32_t second, ui
 {
 	unsigned bits = c->cluster_bits;
 	unsigned long long low = from << bits, high = (to << bits) - 1;
-	char *text = low == high ? rl_printf("block %llu", low) : rl_printf("blocks %llu to %llu", low, high);
+	char *text = low == high ? rl_printf("block %llu is", low)
+				 : rl_printf("blocks %llu to %llu are", low, high);
 
 	if (!first)
-		rl_check_problem(
-			c, RL_CHECK_OVERLAP, second, "%s of it belong to the file system's own tables", text);
+		rl_check_problem(c, RL_CHECK_OVERLAP, second, "%s in the file system's own tables too", text);
 	else if (first == second)
-		rl_check_problem(c, RL_CHECK_OVERLAP, first, "%s of it are in it twice", text);
+		rl_check_problem(c, RL_CHECK_OVERLAP, first, "%s in it twice", text);
 	else
-		rl_check_two(
-			c, RL_CHECK_OVERLAP, first, second, RL_CHECK_NOWHERE, "%s of it are also in", text);
+		rl_check_two(c, RL_CHECK_OVERLAP, first, second, RL_CHECK_NOWHERE, "%s also in", text);
 	free(text);
 }
 

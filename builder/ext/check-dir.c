@@ -30,7 +30,7 @@ struct reading {
 	struct rl_check_index index;
 	bool indexed;
 	struct names names;
-	uint32_t records; /* of its first block: to find "." and ".." */
+	uint32_t records; /* that came before, as far as "." and ".." are wanted */
 	uint32_t blocks, broken; /* looked at */
 	uint32_t low, high; /* hashes of the names in a block */
 	bool hashes_stored; /* behind the names */
@@ -252,7 +252,7 @@ static void check_entry(struct reading *r, const uint8_t *record, uint64_t place
 	inode->names++;
 }
 
-/* The records in a stretch of memory; first: how many came before in the directory, as far as that matters. */
+/* The records in a stretch of memory. */
 static bool check_records(struct reading *r, const uint8_t *bytes, uint32_t size, uint64_t place)
 {
 	uint32_t at = 0;
@@ -323,6 +323,7 @@ static void check_block(struct reading *r, uint32_t logical, const uint8_t *bloc
 	}
 	r->low = UINT32_MAX;
 	r->high = 0;
+	r->records = logical ? 2 : 0;
 	if (!check_records(r, block, size, place)) {
 		r->broken++;
 		r->index.broken = true;

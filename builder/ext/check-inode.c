@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #define TABLE_CHUNK ((uint32_t)1024 * 1024) /* of an inode table: a multiple of any block size */
-#define LINUX_OS    EXT2_OS_LINUX
 
 void rl_check_node(const struct rl_check *c, uint32_t number, const uint8_t *raw, uint64_t place,
 	struct rl_check_node *n)

@@ -62,8 +62,7 @@ enum {
 	RL_CHECK_EA = 4, /* holds the value of an attribute */
 	RL_CHECK_INDEXED = 8,
 	RL_CHECK_DIR = 16, /* is in c->dirs */
-	RL_CHECK_ODD_TIMES = 32, /* of an EA inode: without a count of references, as Lustre had them */
-	RL_CHECK_IMAGIC = 64,
+	RL_CHECK_IMAGIC = 32, /* has no name, and needs none */
 };
 
 #define RL_CHECK_CHUNK 32 /* inodes */
@@ -218,7 +217,6 @@ int rl_check_super(struct rl_check *c);
 int rl_check_resize_inode(struct rl_check *c);
 int rl_check_journal(struct rl_check *c);
 int rl_check_orphans(struct rl_check *c);
-/* After the inodes: the file that takes the list's place with the feature orphan_file. */
 int rl_check_inodes(struct rl_check *c);
 /* Decodes an inode of which raw is all. */
 void rl_check_node(const struct rl_check *c, uint32_t number, const uint8_t *raw, uint64_t place,

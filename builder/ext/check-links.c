@@ -107,8 +107,8 @@ static void check_count(struct rl_check *c, uint32_t number, const struct rl_che
 	if (dir && names > 1 && inode->links == 1 && (inode->flags & RL_CHECK_INDEXED))
 		return;
 	if (names != inode->links && !(inode->flags & RL_CHECK_ORPHANED))
-		rl_check_problem(c, RL_CHECK_LINKS, number, "its link count is %u, but it has %u names",
-			inode->links, names);
+		rl_check_problem(c, RL_CHECK_LINKS, number, "its link count is %u, but it has %u name%s",
+			inode->links, names, names == 1 ? "" : "s");
 }
 
 static void check_counts(struct rl_check *c)

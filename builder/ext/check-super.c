@@ -120,12 +120,12 @@ static void add(struct tables *tables, uint64_t start, uint64_t count, uint32_t 
 /* Copies of superblock and descriptors. */
 static void add_copies(struct rl_check *c, struct tables *tables, uint32_t group)
 {
-	blk64_t super, old, new;
+	blk64_t super, old, later;
 	uint64_t count = ext2fs_has_feature_meta_bg(c->super)
 				 ? c->super->s_first_meta_bg
 				 : c->fs->desc_blocks + (uint64_t)c->super->s_reserved_gdt_blocks;
 
-	ext2fs_super_and_bgd_loc2(c->fs, group, &super, &old, &new, NULL);
+	ext2fs_super_and_bgd_loc2(c->fs, group, &super, &old, &later, NULL);
 	if (super || !group)
 		add(tables, super, 1, group, SUPER);
 	if (!group && super && c->block_size == 1024 && c->cluster_bits)
@@ -133,8 +133,8 @@ static void add_copies(struct rl_check *c, struct tables *tables, uint32_t group
 	if (old && old < c->image->blocks && count)
 		add(tables, old, count < c->image->blocks - old ? count : c->image->blocks - old, group,
 			DESCRIPTORS);
-	if (new &&new < c->image->blocks)
-		add(tables, new, 1, group, DESCRIPTORS);
+	if (later && later < c->image->blocks)
+		add(tables, later, 1, group, DESCRIPTORS);
 }
 
 /* Where a group's own tables are. */
@@ -282,8 +282,14 @@ int rl_check_super(struct rl_check *c)
 		check_descriptor(c, &tables, g);
 	claim_tables(c, &tables);
 	free(tables.items);
-	if (ext2fs_has_feature_mmp(c->super) && rl_check_in_range(c, c->super->s_mmp_block))
-		rl_check_claim(c, c->super->s_mmp_block, 1, 0);
+	if (ext2fs_has_feature_mmp(c->super)) {
+		if (rl_check_in_range(c, c->super->s_mmp_block) &&
+			c->super->s_mmp_block > c->image->first_block)
+			rl_check_claim(c, c->super->s_mmp_block, 1, 0);
+		else
+			rl_check_problem(c, RL_CHECK_SUPERBLOCK, 0, "its block for the feature mmp is %llu",
+				(unsigned long long)c->super->s_mmp_block);
+	}
 	return check_copies(c);
 }
 
@@ -293,7 +299,8 @@ int rl_check_super(struct rl_check *c)
  * The inode that keeps the blocks behind the descriptors, for the file system to grow: a tree of pointers whose
  * leaves are those blocks, and whose lowest level are those of the first group (kernel: fs/ext4/resize.c).
  */
-static int resize_problem(struct rl_check *c, const uint8_t *raw, const char **what)
+static int resize_problem(struct rl_check *c, const uint8_t *raw, const uint32_t *copies, uint32_t copy_count,
+	const char **what)
 {
 	uint32_t per_block = c->block_size / 4, first = c->super->s_first_data_block;
 	uint32_t pointer = c->fs->desc_blocks % per_block, mode = rl_get_le16(raw);
@@ -315,19 +322,15 @@ static int resize_problem(struct rl_check *c, const uint8_t *raw, const char **w
 	result = rl_check_read(c, top, pointers);
 	*what = "it does not point to what is reserved for descriptors";
 	for (uint32_t i = 0; !result && i < c->super->s_reserved_gdt_blocks / 4u; i++, place++) {
-		uint32_t k = 0;
-
 		if (rl_get_le32(pointers + 4 * ((pointer + i) % per_block)) != place ||
 			!rl_check_in_range(c, place)) {
 			free(pointers);
 			return 0;
 		}
 		result = rl_check_read(c, place, c->block);
-		for (uint32_t g = 1; !result && g < c->groups && k < per_block; g++) {
-			if (!ext2fs_bg_has_super(c->fs, g))
-				continue;
-			if (rl_get_le32(c->block + 4 * k++) !=
-				place + (uint64_t)g * c->super->s_blocks_per_group) {
+		for (uint32_t k = 0; !result && k < copy_count; k++) {
+			if (rl_get_le32(c->block + 4 * (size_t)k) !=
+				place + (uint64_t)copies[k] * c->super->s_blocks_per_group) {
 				free(pointers);
 				return 0;
 			}
@@ -336,6 +339,17 @@ static int resize_problem(struct rl_check *c, const uint8_t *raw, const char **w
 	*what = NULL;
 	free(pointers);
 	return result;
+}
+
+/* Groups that have a copy of the descriptors, as many as there can be pointers to. */
+static uint32_t find_copies(const struct rl_check *c, uint32_t *copies)
+{
+	uint32_t count = 0;
+
+	for (uint32_t g = 1; g < c->groups && count < c->block_size / 4; g++)
+		if (ext2fs_bg_has_super(c->fs, g))
+			copies[count++] = g;
+	return count;
 }
 
 int rl_check_resize_inode(struct rl_check *c)
@@ -350,7 +364,10 @@ int rl_check_resize_inode(struct rl_check *c)
 	if (!raw)
 		return 0;
 	if (ext2fs_has_feature_resize_inode(c->super)) {
-		result = resize_problem(c, raw, &what);
+		uint32_t *copies = rl_alloc(c->block_size);
+
+		result = resize_problem(c, raw, copies, find_copies(c, copies), &what);
+		free(copies);
 	} else {
 		for (int i = 0; i < EXT2_N_BLOCKS; i++)
 			if (rl_get_le32(raw + 40 + 4 * i))
@@ -367,17 +384,18 @@ int rl_check_journal(struct rl_check *c)
 	struct ext2_super_block *s = c->super;
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_image_inode inode;
-	bool used = false;
+	bool outside = false, used;
 
+	for (size_t i = 0; i < sizeof(s->s_journal_uuid); i++)
+		outside |= s->s_journal_uuid[i] != 0;
 	if (!ext2fs_has_feature_journal(s)) {
-		if (s->s_journal_inum || ext2fs_has_feature_journal_needs_recovery(s))
+		if (s->s_journal_inum || s->s_journal_dev || outside ||
+			ext2fs_has_feature_journal_needs_recovery(s))
 			rl_check_problem(
 				c, RL_CHECK_JOURNAL, 0, "there is one without the feature has_journal");
 		return 0;
 	}
-	for (size_t i = 0; i < sizeof(s->s_journal_uuid); i++)
-		used |= s->s_journal_uuid[i] != 0;
-	if (used && !s->s_journal_inum) {
+	if (outside) {
 		rl_check_note(c, RL_CHECK_JOURNAL, "it is on another device, and not looked at");
 		return 0;
 	}

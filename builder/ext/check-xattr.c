@@ -156,6 +156,9 @@ static bool check_value(struct space *s, const uint8_t *e, uint32_t remain)
 
 	if (s->in_inode ? size > remain : size > VALUE_MAX || at + size > s->size)
 		return broken(s, "an attribute whose value is larger than its space");
+	/* Then libext2fs finds no data in the inode, though nothing is there. */
+	if ((s->node->flags & EXT4_INLINE_DATA_FL) && at + size > s->size)
+		return broken(s, "an attribute whose value is outside of its space");
 	if (size && !take(s, at, whole))
 		return broken(s, "an attribute whose value overlaps something else");
 	/* In inodes there were none once. */

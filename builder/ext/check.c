@@ -7,7 +7,8 @@
 #include <stdarg.h>
 
 #define TOLD_MAX    20 /* problems of a kind that are told one by one */
-#define PARENTS_MAX 4096 /* in a path */
+#define PARENTS_MAX 1024 /* in a path */
+#define PATH_SIZE   4096 /* of what is told */
 
 static const char *const kinds[RL_CHECK_KINDS] = {
 	[RL_CHECK_SUPERBLOCK] = "superblock",
@@ -225,11 +226,14 @@ static char *path_of(const struct wanting *w, uint32_t number)
 		way[n++] = at;
 		number = at->dir;
 	}
-	while (n) {
+	while (n && path.size < PATH_SIZE) {
 		rl_buf_char(&path, '/');
 		rl_buf_text(&path, way[--n]->name);
 	}
-	return rl_buf_string(&path);
+	if (path.size < PATH_SIZE)
+		return rl_buf_string(&path);
+	rl_buf_free(&path);
+	return NULL;
 }
 
 static void find_paths(struct rl_check *c)

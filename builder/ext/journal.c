@@ -102,6 +102,15 @@ static int add_places(uint64_t offset, uint64_t length, uint64_t place, void *co
 
 	if (offset != (uint64_t)j->count * j->block_size || length % j->block_size)
 		return broken(j, "the journal has a hole");
+	/* Of a head the first block is read only: a size that is claimed is no reason to keep more. */
+	if (j->head_only) {
+		if (!j->count) {
+			RL_GROW(j->places, j->count, j->room);
+			j->places[0] = place;
+		}
+		j->count += (uint32_t)(length / j->block_size);
+		return 0;
+	}
 	for (; length; length -= j->block_size, place += j->block_size) {
 		RL_GROW(j->places, j->count, j->room);
 		j->places[j->count++] = place;

@@ -7,6 +7,7 @@
  */
 #include "base/io.h"
 #include "base/mem.h"
+#include "ext/check.h"
 #include "ext/le.h"
 #include "ext/read.h"
 #include "ext/write.h"
@@ -23,6 +24,7 @@
 #define DEPTH_MAX   8
 #define WITH_XATTRS 0xf0
 #define READ_MAX    ((uint64_t)1 << 16)
+#define LINES_MAX   1000
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -212,7 +214,29 @@ static void convert(const char *path)
 	rl_tree_free(tree);
 }
 
-static void use(const char *path)
+static void count_line(const struct rl_check_problem *problem, void *context)
+{
+	unsigned *lines = context;
+
+	if (!*problem->kind || !*problem->text)
+		abort();
+	(*lines)++;
+}
+
+/* However broken it is, there are not many lines about that; and none about what was not changed. */
+static void judge(struct rl_image *image, bool changed)
+{
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_check_result result;
+	unsigned lines = 0;
+	int failed = rl_image_check(image, count_line, &lines, &result, &err);
+
+	if ((failed != 0) != rl_failed(&err) || lines > LINES_MAX || (!changed && (failed || lines)))
+		abort();
+	rl_error_clear(&err);
+}
+
+static void use(const char *path, bool changed)
 {
 	struct rl_error err = RL_ERROR_NONE;
 	struct walk w = {.budget = 2000};
@@ -228,6 +252,7 @@ static void use(const char *path)
 	rl_image_info(w.image, &info);
 	free(info.features);
 	look(&w, 2);
+	judge(w.image, changed);
 	rl_image_find(w.image, "/a2/b/c/short", true, &inode, &err);
 	rl_error_clear(&err);
 	rl_image_close(w.image);
@@ -256,7 +281,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (pread(base->fd, &old[i], 1, at) != 1 || pwrite(base->fd, &change[4], 1, at) != 1)
 			abort();
 	}
-	use(base->path);
+	use(base->path, count != 0);
 	convert(base->path);
 	/* Backwards, for a place may have been changed twice. */
 	for (size_t i = count; i-- > 0;) {
