@@ -30,29 +30,28 @@ i data=journal,journal_checksum -t ext4 -b 1024 -O orphan_file,inline_data -I 51
 END_OF_DISKS
 }
 
-# Boots it with all disks, and kills it a while after it has begun to work.
+# kill_after SECONDS SEED SUFFIX: boots it with all disks, and kills it a while after it has begun to work. Its
+# process group has nothing else: rootlet run takes no COW files, so it is the kernel itself for them.
 kill_after() {
-    local pid i letter options words=()
+    local pid i n=1 letter options disks=() words=()
     while read -r letter options _; do
-        words+=(--disk "$letter.img" --append "opt_$letter=$options")
+        disks+=("ubd$n$([ "$3" = cow ] || echo d)=$letter.$3")
+        words+=("opt_$letter=$options")
+        n=$((n + 1))
     done < <(disks)
     : >console
-    "$ROOTLET" run --kernel "$kernel" --mem 128M root.ext4 "${words[@]}" --append "disks=bcdefghi forever=1 quiet" \
-        --append "seed=$2" --append init=/init </dev/null >console 2>err 3>&- &
-    pid=$!
+    setsid "$kernel" ubd0rd=root.ext4 "${disks[@]}" "${words[@]}" root=/dev/ubda init=/init mem=128M quiet con=null \
+        con0=null,fd:1 uml_dir="$PWD/uml" disks=bcdefghi forever=1 "seed=$2" </dev/null 2>&1 3>&- | cat >console 3>&- &
     for i in $(seq 600); do
         ! grep -q 'GO\|FAILED' console || break
         sleep 0.05
     done
     sleep "$1"
-    kill -KILL $pid
-    wait $pid || true
-    # Its guest ends with it, and lets go of the disks.
-    for i in $(seq 100); do
-        rootlet info b.img 2>&1 | grep -q 'in use' || break
-        sleep 0.05
-    done
-    grep -q GO console && ! grep 'FAILED\|EXT4-fs error' console || { cat console err; return 1; }
+    pid=$(cat uml/*/pid)
+    kill -KILL -- "-$pid"
+    wait
+    rm -rf uml
+    grep -q GO console && ! grep 'FAILED\|EXT4-fs error' console || { cat console; return 1; }
 }
 
 # What verbs say of an image, its own name left out.
@@ -62,22 +61,30 @@ view() {
     rootlet tar "$1" | sha256sum
 }
 
-@test "disks of guests that are killed at random moments are shown as e2fsck repairs them" {
+# watch SUFFIX: kills guests, whose disks are raw (img) or COW files (cow), at so many moments.
+watch() {
     skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
     kernel=${KERNEL:-$(rootlet package --recipes "$BATS_TEST_DIRNAME/../.." linux-um)/boot/linux}
-    local moment letter options features replayed=0 fast=0 delay
+    local moment letter options features replayed=0 fast=0 delay disk moments=${MOMENTS:-2}
     RANDOM=${SEED:-1}
-    for moment in $(seq "${MOMENTS:-4}"); do
+    for moment in $(seq "$moments"); do
         while read -r letter options features; do
             mke2fs -q -F $features "$letter.img" 32M >mke2fs.log 2>&1
+            rm -f "$letter.cow"
+            [ "$1" = img ] || rootlet cow create -q "$letter.cow" "$letter.img"
         done < <(disks)
         delay=$((RANDOM % 3)).$((RANDOM % 1000))
-        kill_after $delay $RANDOM
+        kill_after $delay $RANDOM "$1"
         while read -r letter options features; do
-            cp --sparse=always "$letter.img" fixed.img
-            sha256sum "$letter.img" >before
+            disk=$letter.$1
+            if [ "$1" = img ]; then
+                cp --sparse=always "$disk" fixed.img
+            else
+                rootlet cow commit -q -o fixed.img "$disk"
+            fi
+            sha256sum "$letter".* >before
             status=0
-            view "$letter.img" >seen 2>told || status=$?
+            view "$disk" >seen 2>told || status=$?
             sha256sum --check --quiet before
             # Fast commits are refused, and only they.
             if grep -q 'it has fast commits, which are not supported' told; then
@@ -88,14 +95,22 @@ view() {
             refute grep -v 'shown as it is after a replay of its journal' told
             status=0
             e2fsck -fy fixed.img >fsck.log 2>&1 || status=$?
-            [ $status -le 1 ] || { echo "$letter:"; cat fsck.log;false; }
+            [ $status -le 1 ] || { echo "$letter:"; cat fsck.log; false; }
             ! grep -q 'recovering journal' fsck.log || replayed=$((replayed + 1))
             view fixed.img | diff - seen >difference ||
-                { echo "$letter after $delay:"; cut -c1-500 difference; false; }
-            rootlet diff --content fixed.img "$letter.img" 2>/dev/null
+                { echo "$disk after $delay:"; cut -c1-500 difference; false; }
+            rootlet diff --content fixed.img "$disk" 2>/dev/null
         done < <(disks)
     done
-    echo "# $replayed journals replayed, $fast with fast commits" >&3
+    echo "# $1: $replayed journals replayed, $fast with fast commits" >&3
     # The journals were there, and held something.
-    [ $((replayed + fast)) = $((${MOMENTS:-4} * 8)) ]
+    [ $((replayed + fast)) = $((moments * 8)) ]
+}
+
+@test "disks of guests that are killed at random moments are shown as e2fsck repairs them" {
+    watch img
+}
+
+@test "the same through COW files" {
+    watch cow
 }

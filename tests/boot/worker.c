@@ -48,8 +48,8 @@ static uint32_t rotate(uint32_t x, int n)
 
 static void sha_start(struct sha *s)
 {
-	static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
-		0x1f83d9ab, 0x5be0cd19};
+	static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+		0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
 	memcpy(s->state, start, sizeof(start));
 	s->size = 0;
@@ -58,13 +58,14 @@ static void sha_start(struct sha *s)
 static void sha_block(struct sha *s, const uint8_t *p)
 {
 	static const uint32_t k[64] = {0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
-		0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
-		0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa,
-		0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
-		0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb,
-		0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624,
-		0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
-		0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb,
+		0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74,
+		0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc,
+		0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8,
+		0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138,
+		0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1,
+		0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+		0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f,
+		0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb,
 		0xbef9a3f7, 0xc67178f2};
 	uint32_t w[64], v[8];
 
@@ -72,8 +73,8 @@ static void sha_block(struct sha *s, const uint8_t *p)
 		w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
 		       p[4 * i + 3];
 	for (int i = 16; i < 64; i++)
-		w[i] = w[i - 16] + (rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
-		       (rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10);
+		w[i] = w[i - 16] + (rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3) +
+		       w[i - 7] + (rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10);
 	memcpy(v, s->state, sizeof(v));
 	for (int i = 0; i < 64; i++) {
 		uint32_t a = v[7] + (rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25)) +
@@ -172,11 +173,11 @@ static void put_text(const char *s)
 
 static const char *type_of(mode_t mode)
 {
-	return S_ISREG(mode)   ? "-"
-	       : S_ISDIR(mode) ? "d"
-	       : S_ISLNK(mode) ? "l"
-	       : S_ISCHR(mode) ? "c"
-	       : S_ISBLK(mode) ? "b"
+	return S_ISREG(mode)    ? "-"
+	       : S_ISDIR(mode)  ? "d"
+	       : S_ISLNK(mode)  ? "l"
+	       : S_ISCHR(mode)  ? "c"
+	       : S_ISBLK(mode)  ? "b"
 	       : S_ISFIFO(mode) ? "p"
 				: "s";
 }
@@ -268,7 +269,8 @@ static void tell_found(const char *shown, const struct stat *st)
 	fputs("F {\"path\":", out);
 	put_text(shown);
 	fprintf(out,
-		",\"inode\":%ju,\"type\":\"%s\",\"mode\":\"%04o\",\"links\":%ju,\"uid\":%u,\"gid\":%u,\"size\":%jd,"
+		",\"inode\":%ju,\"type\":\"%s\",\"mode\":\"%04o\",\"links\":%ju,\"uid\":%u,\"gid\":%u,"
+		"\"size\":%jd,"
 		"\"mtime\":%jd,\"mtime_nsec\":%ld",
 		(uintmax_t)st->st_ino, type_of(st->st_mode), st->st_mode & 07777, (uintmax_t)st->st_nlink,
 		st->st_uid, st->st_gid, (intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec,
@@ -288,7 +290,8 @@ static void tell_manifest(const char *path, const char *shown, const struct stat
 
 	fputs("M {\"path\":", out);
 	put_text(shown);
-	fprintf(out, ",\"type\":\"%s\",\"mode\":\"%04o\",\"uid\":%u,\"gid\":%u,\"mtime\":%jd,\"mtime_nsec\":%ld",
+	fprintf(out,
+		",\"type\":\"%s\",\"mode\":\"%04o\",\"uid\":%u,\"gid\":%u,\"mtime\":%jd,\"mtime_nsec\":%ld",
 		type_of(st->st_mode), st->st_mode & 07777, st->st_uid, st->st_gid,
 		(intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
 	if (!S_ISDIR(st->st_mode))
@@ -369,12 +372,13 @@ static uint32_t roll(uint32_t sides)
 /* A name that may be there or not. */
 static char *name(char path[512])
 {
-	static const char *const odd[] = {"with space", "\xc3\xa9t\xc3\xa9", "not \xe9 UTF-8", "\"quoted\"", "back\\slash",
-		"new\nline", "\x1b[31mred"};
-	static const char long_name[] =
-		"a name that is as long as a name can be........................................................"
-		"................................................................................................"
-		"...............................................................";
+	static const char *const odd[] = {"with space", "\xc3\xa9t\xc3\xa9", "not \xe9 UTF-8", "\"quoted\"",
+		"back\\slash", "new\nline", "\x1b[31mred"};
+	static const char long_name[] = "a name that is as long as a name can "
+					"be........................................................"
+					"...................................................................."
+					"............................"
+					"...............................................................";
 	uint32_t which = roll(60);
 
 	sprintf(path, "d%u/%s", roll(5), roll(3) ? "" : roll(2) ? "sub/" : "sub/sub/");
@@ -452,7 +456,9 @@ static bool truncate_it(int fd)
 static bool allocate(int fd, int mode)
 {
 	struct stat st;
-	off_t unit = mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE) && !fstat(fd, &st) ? st.st_blksize : 1;
+	off_t unit = mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE) && !fstat(fd, &st)
+			     ? st.st_blksize
+			     : 1;
 	off_t at = place(), size = 1 + place();
 
 	return !fallocate(fd, mode, at - at % unit, unit == 1 ? size : size - size % unit + unit);
@@ -493,17 +499,50 @@ static bool sync_it(int fd)
 	return roll(2) ? !fsync(fd) : !fdatasync(fd);
 }
 
-static bool do_append(void) { return in_file(append); }
-static bool do_overwrite(void) { return in_file(overwrite); }
-static bool do_pieces(void) { return in_file(write_pieces); }
-static bool do_truncate(void) { return in_file(truncate_it); }
-static bool do_fallocate(void) { return in_file(fallocate_it); }
-static bool do_keep_size(void) { return in_file(keep_size); }
-static bool do_punch(void) { return in_file(punch); }
-static bool do_zero(void) { return in_file(zero_range); }
-static bool do_collapse(void) { return in_file(collapse); }
-static bool do_insert(void) { return in_file(insert); }
-static bool do_sync(void) { return in_file(sync_it); }
+static bool do_append(void)
+{
+	return in_file(append);
+}
+static bool do_overwrite(void)
+{
+	return in_file(overwrite);
+}
+static bool do_pieces(void)
+{
+	return in_file(write_pieces);
+}
+static bool do_truncate(void)
+{
+	return in_file(truncate_it);
+}
+static bool do_fallocate(void)
+{
+	return in_file(fallocate_it);
+}
+static bool do_keep_size(void)
+{
+	return in_file(keep_size);
+}
+static bool do_punch(void)
+{
+	return in_file(punch);
+}
+static bool do_zero(void)
+{
+	return in_file(zero_range);
+}
+static bool do_collapse(void)
+{
+	return in_file(collapse);
+}
+static bool do_insert(void)
+{
+	return in_file(insert);
+}
+static bool do_sync(void)
+{
+	return in_file(sync_it);
+}
 
 static bool do_rename(void)
 {
@@ -528,7 +567,8 @@ static bool do_link(void)
 
 static bool do_symlink(void)
 {
-	static const uint32_t sizes[] = {1, 5, 58, 59, 60, 61, 100, 155, 156, 200, 1000, 1022, 1023, 4000, 4095};
+	static const uint32_t sizes[] = {
+		1, 5, 58, 59, 60, 61, 100, 155, 156, 200, 1000, 1022, 1023, 4000, 4095};
 	char path[512], target[4096];
 	uint32_t size = sizes[roll(COUNT(sizes))];
 
@@ -559,8 +599,8 @@ static bool do_special(void)
 
 static const char *xattr_name(void)
 {
-	static const char *const names[] = {"user.a", "user.some longer name", "user.not \xe9 UTF-8", "trusted.b",
-		"security.c", "user.d", "trusted.", "user.\"e\""};
+	static const char *const names[] = {"user.a", "user.some longer name", "user.not \xe9 UTF-8",
+		"trusted.b", "security.c", "user.d", "trusted.", "user.\"e\""};
 
 	return names[roll(COUNT(names))];
 }
@@ -589,8 +629,8 @@ static bool do_unset(void)
 static bool do_acl(void)
 {
 	/* struct posix_acl_xattr_header, then entries of tag, permissions, id: u::rw, u:1000:r, g::r, g:70000:rwx, m, o */
-	static const uint32_t acl[] = {2, 0x60001, ~0u, 0x40002, 1000, 0x40004, ~0u, 0x70008, 70000, 0x70010, ~0u,
-		0x40020, ~0u};
+	static const uint32_t acl[] = {
+		2, 0x60001, ~0u, 0x40002, 1000, 0x40004, ~0u, 0x70008, 70000, 0x70010, ~0u, 0x40020, ~0u};
 	char path[512];
 
 	return !setxattr(name(path), roll(2) ? "system.posix_acl_access" : "system.posix_acl_default", acl,
@@ -599,7 +639,8 @@ static bool do_acl(void)
 
 static bool do_capability(void)
 {
-	static const uint32_t capability[] = {0x02000001, 0x400, 0, 0, 0}; /* version 2, effective; CAP_NET_BIND_SERVICE */
+	static const uint32_t capability[] = {
+		0x02000001, 0x400, 0, 0, 0}; /* version 2, effective; CAP_NET_BIND_SERVICE */
 	char path[512];
 
 	return !setxattr(name(path), "security.capability", capability, sizeof(capability), 0);
@@ -622,8 +663,8 @@ static bool do_owner(void)
 
 static bool do_times(void)
 {
-	static const int64_t times[] = {-0x80000000ll, -1, 0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-		0x17fffffff, 0x37fffffff, -1000000000, 5000000000};
+	static const int64_t times[] = {-0x80000000ll, -1, 0, 1, 0x7fffffff, 0x80000000, 0xffffffff,
+		0x100000000, 0x17fffffff, 0x37fffffff, -1000000000, 5000000000};
 	static const long parts[] = {0, 1, 999999999, 123456789};
 	struct timespec t = {times[roll(COUNT(times))], parts[roll(4)]}, both[2] = {t, t};
 	char path[512];
@@ -726,8 +767,8 @@ static void make_many(int count)
 /* As far behind as the disk's maps go. */
 static void make_far(void)
 {
-	static const off_t places[] = {0, 60 << 10, 5 << 20, 1ll << 30, 3ll << 30, 10ll << 30, 60ll << 30, 3ll << 40, 5ll << 40,
-		(16ll << 40) - 65536};
+	static const off_t places[] = {0, 60 << 10, 5 << 20, 1ll << 30, 3ll << 30, 10ll << 30, 60ll << 30,
+		3ll << 40, 5ll << 40, (16ll << 40) - 65536};
 	int made = 0, fd;
 
 	if (mkdir("far", 0755))
@@ -773,7 +814,8 @@ static bool mount_disk(char disk, unsigned long flags)
 
 	device[8] = point[5] = disk;
 	mkdir(point, 0755);
-	if (mount(device, point, "ext4", flags, flags & MS_RDONLY ? "" : setting("opt", disk, "")) || chdir(point)) {
+	if (mount(device, point, "ext4", flags, flags & MS_RDONLY ? "" : setting("opt", disk, "")) ||
+		chdir(point)) {
 		fail("mount", device);
 		return false;
 	}
