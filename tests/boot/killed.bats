@@ -6,7 +6,7 @@ load ../cli/helper
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
-    gcc -D_GNU_SOURCE -static -O2 -Wall -Wextra -Werror -o worker "$BATS_TEST_DIRNAME/worker.c"
+    gcc -D_GNU_SOURCE -static -O2 -Wall -Wextra -Werror -o worker "$BATS_TEST_DIRNAME"/worker*.c
     mkdir -p root/dev root/tmp
     cp worker root/init
     "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o root.ext4 --chmod /init=0755 root
