@@ -93,7 +93,7 @@ make_tree() {
     rm b.ext4
     { printf 'OOOM\0\0\0\3'; head -c 20000 /dev/zero; } >disk.cow
     run --separate-stderr rootlet ls disk.cow
-    failed 1 'disk.cow: open: a COW file of User Mode Linux, which is not supported'
+    failed 1 'disk.cow: open: its header names no backing file'
     cp a.ext4 raw.ext4
     printf 'OOOM\0\0\0\3' | dd of=raw.ext4 conv=notrunc status=none
     rootlet diff a.ext4 raw.ext4
