@@ -96,6 +96,6 @@ extern const struct rl_verb rl_verb_build, rl_verb_bundle, rl_verb_cat, rl_verb_
 	rl_verb_fetch, rl_verb_find, rl_verb_graph, rl_verb_info, rl_verb_kill, rl_verb_licenses,
 	rl_verb_list, rl_verb_ls, rl_verb_manifest, rl_verb_mconsole, rl_verb_new, rl_verb_pack,
 	rl_verb_package, rl_verb_ps, rl_verb_run, rl_verb_size, rl_verb_stat, rl_verb_stop, rl_verb_tar,
-	rl_verb_tree, rl_verb_why;
+	rl_verb_test, rl_verb_tree, rl_verb_why;
 
 #endif

@@ -29,6 +29,7 @@ const struct rl_verb *const rl_verbs[] = {
 	&rl_verb_diff,
 	&rl_verb_cow,
 	&rl_verb_run,
+	&rl_verb_test,
 	&rl_verb_ps,
 	&rl_verb_stop,
 	&rl_verb_kill,

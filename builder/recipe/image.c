@@ -191,7 +191,8 @@ static int read_image(
 	       rl_read_groups(document, recipe) | rl_read_rules(document, recipe) |
 	       rl_read_services(document, recipe) | rl_read_fstab(document, recipe) |
 	       rl_read_disks(document, recipe) | rl_read_network(document, recipe) |
-	       rl_read_settings(document, recipe) | read_run(document, &recipe->run);
+	       rl_read_settings(document, recipe) | read_run(document, &recipe->run) |
+	       rl_read_tests(document, recipe);
 }
 
 #define PATH_KEYS(document)                                                                                  \
@@ -260,13 +261,16 @@ static int load_image_file(const struct rl_recipe_roots *roots, const char *file
 	cfg_opt_t variable[] = {RL_KEYS_OF(&document), RL_KEY("value"), CFG_END()};
 	cfg_opt_t run[] = {RL_KEYS_OF(&document), RL_KEY("kernel"), RL_KEY("mem"), RL_KEY("timeout"),
 		RL_KEY_LIST("append"), RL_KEY("net"), RL_KEY_LIST("forward"), CFG_END()};
+	cfg_opt_t test[] = {RL_KEYS_OF(&document), RL_KEY_LIST("command"), RL_KEY_LIST("env"), RL_KEY("user"),
+		RL_KEY("input"), RL_KEY_LIST("append"), RL_KEY("expect-status"), RL_KEY_LIST("expect-output"),
+		RL_KEY("timeout"), CFG_END()};
 	cfg_opt_t keys[] = {RL_KEYS_OF(&document), RL_KEY("summary"), RL_KEY("include"),
 		RL_KEY_LIST("without"), RL_KEY("hostname"), RL_KEY("timezone"), RL_KEY_LIST("sources"),
 		RL_KEY_LIST("packages"), RL_KEY_LIST("options"), RL_KEY_LIST("skeletons"),
 		RL_NAMED("variable", variable), RL_NAMED("path", path), RL_NAMED("rule", rule),
 		RL_NAMED("service", service), RL_NAMED("user", user), RL_NAMED("group", group),
 		RL_NAMED("fstab", fstab), RL_NAMED("disk", disk), RL_UNNAMED("network", network),
-		RL_UNNAMED("run", run), CFG_END()};
+		RL_UNNAMED("run", run), RL_NAMED("test", test), CFG_END()};
 	int result = -1;
 
 	rl_list_add(&recipe->files, file);
@@ -432,6 +436,7 @@ void rl_image_recipe_free(struct rl_image_recipe *recipe)
 	rl_rules_free(&recipe->rules);
 	free_services(recipe);
 	free_mounts(recipe);
+	rl_free_tests(recipe);
 	rl_list_free(&recipe->sources);
 	rl_list_free(&recipe->packages);
 	rl_list_free(&recipe->package_files);

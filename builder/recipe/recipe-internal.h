@@ -199,6 +199,11 @@ int rl_read_disks(struct rl_document *document, struct rl_image_recipe *recipe);
 /* A recipe without a disk section has a root all the same. */
 void rl_default_disk(struct rl_image_recipe *recipe);
 
+/* ---- test.c: the same ---- */
+
+int rl_read_tests(struct rl_document *document, struct rl_image_recipe *recipe);
+void rl_free_tests(struct rl_image_recipe *recipe);
+
 /* ---- settings.c ---- */
 
 /* Reads the section network, and the list options. */

@@ -206,6 +206,22 @@ struct rl_run_recipe {
 	struct rl_list forward; /* as base/forward.h has them */
 };
 
+/* What `rootlet test` boots the image for. */
+struct rl_test_recipe {
+	const char *file; /* the recipe it stands in (owned by the recipe) */
+	unsigned line;
+	char *name; /* for TAP: one line without # */
+	struct rl_list command; /* empty: the image's own init runs, and output is its console */
+	struct rl_list variables; /* NAME=VALUE, for the command */
+	char *user; /* who runs the command, or NULL: root */
+	char *input; /* for standard input, or NULL */
+	struct rl_list append; /* words for the kernel's command line */
+	bool has_status; /* it is given */
+	int status; /* of the command, or the guest; default: 0 */
+	struct rl_list output; /* patterns of base/expect.h: lines that there must be, in this order */
+	uint64_t timeout; /* seconds; 0: the default */
+};
+
 struct rl_image_recipe {
 	char *name; /* the file's name without .conf */
 	struct rl_list files; /* the recipe's own, then those that it includes */
@@ -238,6 +254,8 @@ struct rl_image_recipe {
 	struct rl_disk_recipe *disks; /* ubda, ubdb, ...; at least one, the first is mounted on "/" */
 	size_t disk_count;
 	struct rl_run_recipe run;
+	struct rl_test_recipe *tests;
+	size_t test_count;
 };
 
 /*

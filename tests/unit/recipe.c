@@ -209,6 +209,44 @@ static void services(void **state)
 	rl_image_recipe_free(&r);
 }
 
+static void tests_of_images(void **state)
+{
+	struct rl_image_recipe r;
+
+	put_text(*state, "recipes/base.conf",
+		"summary = s\n"
+		"test boots { expect-output = { '*login: ' } append = { quiet } }\n"
+		"test \"a file, it's there\" { command = { cat, /f } env = { 'A=b' } user = me timeout = 2m "
+		"}\n");
+	load_image(*state,
+		"include = '../base.conf'\n"
+		"test \"a file, it's there\" { command = { sh, -c, 'exit 3' }\n expect-status = 3 input = "
+		"\"x\\n\" }\n"
+		"test off { }\n",
+		&r);
+	assert_int_equal(r.test_count, 3);
+	assert_string_equal(r.tests[0].name, "boots");
+	assert_int_equal(r.tests[0].line, 2);
+	assert_non_null(strstr(r.tests[0].file, "base.conf"));
+	assert_int_equal(r.tests[0].command.count, 0);
+	assert_string_equal(r.tests[0].output.items[0], "*login: ");
+	assert_string_equal(r.tests[0].append.items[0], "quiet");
+	assert_null(r.tests[0].input);
+	assert_false(r.tests[0].has_status);
+	/* Changed where the name is the same; a list that is given takes the place of the other. */
+	assert_string_equal(r.tests[1].name, "a file, it's there");
+	assert_int_equal(r.tests[1].command.count, 3);
+	assert_string_equal(r.tests[1].command.items[2], "exit 3");
+	assert_string_equal(r.tests[1].variables.items[0], "A=b");
+	assert_string_equal(r.tests[1].user, "me");
+	assert_string_equal(r.tests[1].input, "x\n");
+	assert_int_equal(r.tests[1].timeout, 120);
+	assert_true(r.tests[1].has_status);
+	assert_int_equal(r.tests[1].status, 3);
+	assert_int_equal(r.tests[2].status, 0);
+	rl_image_recipe_free(&r);
+}
+
 static void accounts(void **state)
 {
 	struct rl_image_recipe r;
@@ -489,6 +527,7 @@ int main(void)
 		cmocka_unit_test(every_kind_of_path),
 		cmocka_unit_test(rules),
 		cmocka_unit_test(services),
+		cmocka_unit_test(tests_of_images),
 		cmocka_unit_test(accounts),
 		cmocka_unit_test(disks_and_the_rest),
 		cmocka_unit_test(the_smallest_image_has_a_root_disk),

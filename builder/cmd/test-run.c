@@ -1,0 +1,372 @@
+#include "cmd/test-run.h"
+
+#include "base/expect.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/signals.h"
+#include "cmd/command.h"
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECONDS_DEFAULT 60
+#define TAIL_SIZE       ((size_t)16 * 1024)
+#define CHUNK           ((size_t)16 * 1024)
+/* A line without an end is a prompt, if nothing more comes for so long. */
+#define PROMPT_MS 200
+
+struct running {
+	const struct rl_test_recipe *test;
+	struct rl_test_result *result;
+	struct rl_expect expect;
+	pid_t pid; /* 0: none */
+	int out, err; /* -1: at its end */
+	int64_t start_ms, heard_ms; /* when it was started, and last said something */
+	bool ended; /* by us */
+	char *folder;
+};
+
+struct state {
+	const struct rl_test_runs *runs;
+	struct running *running; /* of runs->jobs */
+	struct rl_test_result *results;
+	bool *done;
+	size_t started, told;
+	struct pollfd *polls;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- disks ---- */
+
+static int copy_data(int from, int to, off_t size)
+{
+	off_t at = 0, end;
+
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	if (ftruncate(to, size))
+		return -1;
+	while (at < size && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+		end = lseek(from, at, SEEK_HOLE);
+		if (end < 0)
+			return -1;
+		while (at < end) {
+			off_t target = at;
+			ssize_t n = copy_file_range(from, &at, to, &target, (size_t)(end - at), 0);
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n <= 0)
+				return -1;
+		}
+	}
+	/* ENXIO: behind it there is no data any more. */
+	return at >= size || errno == ENXIO ? 0 : -1;
+}
+
+static int copy_disk(const char *from, const char *to, struct rl_error *err)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = -1, result = 0;
+	off_t size = in < 0 ? -1 : lseek(in, 0, SEEK_END);
+
+	if (size < 0)
+		result = rl_fail_errno(err, from, "read", errno);
+	if (!result)
+		out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (!result && (out < 0 || copy_data(in, out, size)))
+		result = rl_fail_errno(err, to, "write", errno);
+	rl_close(&in);
+	rl_close(&out);
+	return result;
+}
+
+static int copy_disks(const struct rl_test_runs *runs, const char *folder, struct rl_error *err)
+{
+	int result = rl_make_folders(folder, err);
+
+	for (size_t i = 0; i < runs->recipe->disk_count && !result; i++) {
+		char *from = rl_machine_disk_path(runs->images, &runs->recipe->disks[i]);
+		char *to = rl_machine_disk_path(folder, &runs->recipe->disks[i]);
+
+		result = copy_disk(from, to, err);
+		free(from);
+		free(to);
+	}
+	return result;
+}
+
+/* ---- one test ---- */
+
+static void make_words(const struct rl_test_runs *runs, const struct running *r, struct rl_argv *argv)
+{
+	const struct rl_test_recipe *test = r->test;
+	uint64_t seconds = runs->seconds ? runs->seconds : test->timeout ? test->timeout : SECONDS_DEFAULT;
+
+	rl_argv_add(argv, "/proc/self/exe");
+	for (size_t i = 0; i + 1 < runs->words->count; i++)
+		rl_argv_add(argv, runs->words->items[i]);
+	rl_argv_printf(argv, "--output=%s", r->folder);
+	rl_argv_printf(argv, "--timeout=%llu", (unsigned long long)seconds);
+	for (size_t i = 0; i < test->append.count; i++)
+		rl_argv_printf(argv, "--append=%s", test->append.items[i]);
+	for (size_t i = 0; i < test->variables.count; i++)
+		rl_argv_printf(argv, "--env=%s", test->variables.items[i]);
+	if (test->user)
+		rl_argv_printf(argv, "--user=%s", test->user);
+	rl_argv_add(argv, runs->words->items[runs->words->count - 1]);
+	if (test->command.count)
+		rl_argv_add(argv, "--");
+	for (size_t i = 0; i < test->command.count; i++)
+		rl_argv_add(argv, test->command.items[i]);
+}
+
+/* A file with the text, from its beginning; -1 and errno. */
+static int input_file(const char *text)
+{
+	int fd = memfd_create("rootlet-input", MFD_CLOEXEC);
+
+	if (fd >= 0 && (rl_write_all(fd, text, strlen(text)) || lseek(fd, 0, SEEK_SET)))
+		rl_close(&fd);
+	return fd;
+}
+
+static int spawn(const struct rl_test_runs *runs, struct running *r, struct rl_error *err)
+{
+	struct rl_argv argv = RL_ARGV_NONE;
+	struct rl_spawn child = {.in = -1, .new_session = true, .die_with_parent = true};
+	int out[2] = {-1, -1}, errors[2] = {-1, -1}, result = 0;
+
+	make_words(runs, r, &argv);
+	if (pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC) ||
+		(r->test->input && (child.in = input_file(r->test->input)) < 0))
+		result = rl_fail_errno(err, r->test->name, "start test", errno);
+	child.argv = argv.items;
+	child.out = out[1];
+	child.err = errors[1];
+	if (!result)
+		result = rl_spawn(&child, &r->pid, err);
+	rl_close(&child.in);
+	rl_close(&out[1]);
+	rl_close(&errors[1]);
+	r->out = out[0];
+	r->err = errors[0];
+	if (result)
+		r->pid = 0;
+	rl_argv_free(&argv);
+	return result;
+}
+
+static int start(struct state *s, struct running *r, struct rl_error *err)
+{
+	size_t index = s->started++;
+
+	*r = (struct running){
+		.test = s->runs->tests[index],
+		.result = &s->results[index],
+		.out = -1,
+		.err = -1,
+		.folder = rl_printf("%s/%zu", s->runs->folder, index),
+	};
+	r->expect.patterns = r->test->output.items;
+	r->expect.count = r->test->output.count;
+	if (copy_disks(s->runs, r->folder, err))
+		return -1;
+	r->start_ms = r->heard_ms = now_ms();
+	return spawn(s->runs, r, err);
+}
+
+/* A boot for which only output is expected has done its part when that has come. */
+static bool ends_early(const struct rl_test_recipe *test)
+{
+	return !test->command.count && test->output.count && !test->has_status;
+}
+
+static void look(struct running *r)
+{
+	if (!ends_early(r->test) || r->expect.met < r->expect.count || r->ended)
+		return;
+	r->ended = true;
+	kill(r->pid, SIGTERM);
+}
+
+static char *judge(const struct running *r, int status)
+{
+	const struct rl_test_recipe *test = r->test;
+
+	if (r->ended)
+		return NULL;
+	if (!WIFEXITED(status))
+		return rl_wait_text(status);
+	if (WEXITSTATUS(status) == RL_STATUS_TIMEOUT && test->status != RL_STATUS_TIMEOUT)
+		return rl_strdup("its time ran out");
+	if (WEXITSTATUS(status) != test->status)
+		return rl_printf("status %d, and not %d", WEXITSTATUS(status), test->status);
+	if (r->expect.met < r->expect.count)
+		return rl_printf("no line '%s' in the output%s", test->output.items[r->expect.met],
+			r->expect.met ? ", or not in this order" : "");
+	return NULL;
+}
+
+static void finish(struct state *s, struct running *r)
+{
+	struct rl_test_result *result = r->result;
+	int status = rl_wait(r->pid);
+
+	r->pid = 0;
+	rl_expect_rest(&r->expect);
+	if (ends_early(r->test) && r->expect.met == r->expect.count)
+		r->ended = true;
+	result->ms = now_ms() - r->start_ms;
+	result->status = r->ended ? -1 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	result->why = judge(r, status);
+	result->ok = !result->why;
+	s->done[result - s->results] = true;
+}
+
+static void clear(struct running *r)
+{
+	/* First, so that it waits for nobody to read. */
+	rl_close(&r->out);
+	rl_close(&r->err);
+	if (r->pid) {
+		kill(r->pid, SIGTERM);
+		rl_wait(r->pid);
+	}
+	rl_expect_free(&r->expect);
+	if (r->folder)
+		rl_remove_tree(AT_FDCWD, r->folder, NULL);
+	free(r->folder);
+	*r = (struct running){.out = -1, .err = -1};
+}
+
+/* ---- all of them ---- */
+
+static void keep(struct rl_buf *tail, const char *bytes, size_t size)
+{
+	rl_buf_bytes(tail, bytes, size);
+	if (tail->size <= 2 * TAIL_SIZE)
+		return;
+	memmove(tail->data, tail->data + tail->size - TAIL_SIZE, TAIL_SIZE);
+	tail->size = TAIL_SIZE;
+}
+
+static void hear(struct running *r, int *fd)
+{
+	char chunk[CHUNK];
+	ssize_t n = rl_read_some(*fd, chunk, sizeof(chunk));
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n <= 0) {
+		rl_close(fd);
+		return;
+	}
+	r->heard_ms = now_ms();
+	keep(fd == &r->out ? &r->result->output : &r->result->log, chunk, (size_t)n);
+	if (fd == &r->out)
+		rl_expect_bytes(&r->expect, chunk, (size_t)n);
+	look(r);
+}
+
+static void tell(struct state *s)
+{
+	const struct rl_test_runs *runs = s->runs;
+
+	for (; s->told < runs->count && s->done[s->told]; s->told++) {
+		struct rl_test_result *result = &s->results[s->told];
+
+		runs->done(runs->tests[s->told], result, runs->context);
+		rl_buf_free(&result->output);
+		rl_buf_free(&result->log);
+	}
+}
+
+static void serve(struct state *s, struct running *r, const struct pollfd polls[2])
+{
+	if (polls[0].revents)
+		hear(r, &r->out);
+	if (polls[1].revents)
+		hear(r, &r->err);
+	if (r->expect.line.size && now_ms() - r->heard_ms >= PROMPT_MS) {
+		rl_expect_rest(&r->expect);
+		look(r);
+	}
+	if (r->out >= 0 || r->err >= 0)
+		return;
+	finish(s, r);
+	clear(r);
+}
+
+static int step(struct state *s, struct rl_error *err)
+{
+	bool prompt = false;
+
+	for (unsigned i = 0; i < s->runs->jobs; i++) {
+		struct running *r = &s->running[i];
+
+		if (!r->pid && s->started < s->runs->count && start(s, r, err))
+			return -1;
+		s->polls[2 * i] = (struct pollfd){.fd = r->out, .events = POLLIN};
+		s->polls[2 * i + 1] = (struct pollfd){.fd = r->err, .events = POLLIN};
+		prompt = prompt || (r->pid && r->expect.line.size && r->expect.met < r->expect.count);
+	}
+	if (poll(s->polls, 2 * (nfds_t)s->runs->jobs, prompt ? PROMPT_MS : -1) < 0) {
+		if (errno != EINTR)
+			return rl_fail_errno(err, s->runs->recipe->name, "wait for tests", errno);
+		return rl_check_interrupted(s->runs->recipe->name, "test", err);
+	}
+	if (rl_check_interrupted(s->runs->recipe->name, "test", err))
+		return -1;
+	for (unsigned i = 0; i < s->runs->jobs; i++)
+		if (s->running[i].pid)
+			serve(s, &s->running[i], &s->polls[2 * i]);
+	tell(s);
+	return 0;
+}
+
+int rl_test_runs(const struct rl_test_runs *runs, struct rl_error *err)
+{
+	struct state s = {
+		.runs = runs,
+		.running = rl_calloc(runs->jobs, sizeof(*s.running)),
+		.results = rl_calloc(runs->count, sizeof(*s.results)),
+		.done = rl_calloc(runs->count, sizeof(*s.done)),
+		.polls = rl_calloc(2 * (size_t)runs->jobs, sizeof(*s.polls)),
+	};
+	int result = 0;
+
+	for (unsigned i = 0; i < runs->jobs; i++)
+		s.running[i].out = s.running[i].err = -1;
+	while (!result && s.told < runs->count)
+		result = step(&s, err);
+	for (unsigned i = 0; i < runs->jobs; i++)
+		clear(&s.running[i]);
+	for (size_t i = 0; i < runs->count; i++) {
+		free(s.results[i].why);
+		rl_buf_free(&s.results[i].output);
+		rl_buf_free(&s.results[i].log);
+	}
+	free(s.running);
+	free(s.results);
+	free(s.done);
+	free(s.polls);
+	return result;
+}

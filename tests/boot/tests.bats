@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# rootlet test: the tests of image recipes, each in a guest.
+load ../cli/helper
+
+setup_file() {
+    export TOP=$BATS_TEST_DIRNAME/../..
+    cd "$TOP"
+    # All that is built here, at the same time.
+    "${ROOTLET:-$TOP/rootlet}" package busybox dropbear tcc lua strace e2fsprogs zlib linux-um \
+        >"$BATS_FILE_TMPDIR/log" 2>&1 || { cat "$BATS_FILE_TMPDIR/log" >&2; return 1; }
+}
+
+skip_without_uml() {
+    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+}
+
+recipe() {
+    cat >"$1.conf" - <<'END'
+packages  = { "busybox" }
+skeletons = { "base" }
+disk "root" { free = 1M }
+disk "data" { size = 2M  mount = "/mnt" }
+run { kernel = "linux-um"  mem = 64M  append = { "quiet" } }
+END
+}
+
+for_each_image() {
+    skip_without_uml
+    TMPDIR=$PWD rootlet test --recipes "$TOP" "$1" >tap 2>err || { cat tap err; return 1; }
+    [ "$(sed -n 1p tap)" = "TAP version 13" ]
+    [ "$(sed -n 2p tap)" = "1..$(rootlet test --list --recipes "$TOP" "$1" | wc -l)" ]
+    [ "$(grep -c '^ok ' tap)" = "$(rootlet test --list --recipes "$TOP" "$1" | wc -l)" ]
+    # Nothing is left, and nothing was put into out/.
+    only tap err
+}
+
+@test "the tests of minimal" { for_each_image minimal; }
+@test "the tests of demo" { for_each_image demo; }
+@test "the tests of net" { for_each_image net; }
+@test "the tests of dev" { for_each_image dev; }
+@test "the tests of rescue" { for_each_image rescue; }
+@test "the tests of kernel-test" { for_each_image kernel-test; }
+
+@test "tests that fail say why, in the recipe's order, whatever is done first" {
+    recipe box <<'END'
+summary = "tests that fail"
+test "slow and good"    { command = { "sh", "-c", "sleep 2; echo slow" }  expect-output = { "slow" } }
+test "status"           { command = { "sh", "-c", "echo out; echo err >&2; exit 7" } }
+test "expected status"  { command = { "sh", "-c", "exit 7" }  expect-status = 7 }
+test "order"            { command = { "printf", "two\\none\\n" }  expect-output = { "one", "two" } }
+test "time"             { command = { "sleep", "100" }  timeout = 1s }
+test "no such program"  { command = { "frobnicate" } }
+test "a boot's end"     { append = { "init=/bin/false" } }
+test "user and env"     { command = { "sh", "-c", "echo $A; id -u" }  env = { "A=b c" }  user = "5:5"
+                          expect-output = { "b c", "5" } }
+test "\e[31mescaped"    { command = { "printf", "\e[31mred\\n" }  expect-status = 1 }
+END
+    sed -i '/escaped/d' box.conf
+    cat >>box.conf <<'END'
+test "escaped" { command = { "printf", "\\033[31mred\\n" }  expect-status = 1 }
+END
+    run rootlet test -j 4 box.conf
+    [ "$status" = 1 ]
+    grep -E '^(not )?ok ' <<<"$output" | diff - <(cat <<'END'
+ok 1 - slow and good
+not ok 2 - status
+ok 3 - expected status
+not ok 4 - order
+not ok 5 - time
+not ok 6 - no such program
+not ok 7 - a boot's end
+ok 8 - user and env
+not ok 9 - escaped
+END
+    )
+    for line in '1..9' '# box.conf:3: status 7, and not 0' '#   out' '#   err' \
+        "# box.conf:5: no line 'two' in the output, or not in this order" '# box.conf:6: its time ran out' \
+        '# box.conf:7: status 127, and not 0' '# box.conf:8: status 125, and not 0' '#   \x1b[31mred'; do
+        grep -qxF -- "$line" <<<"$output" || { echo "no $line in: $output"; false; }
+    done
+    run rootlet test --timeout 2 box.conf "slow and good" time
+    [ "$status" = 1 ]
+    grep -qx '1\.\.2' <<<"$output"
+    grep -qx '# box.conf:2: its time ran out' <<<"$output"
+}
+
+@test "tests disturb neither the images nor each other" {
+    recipe box <<'END'
+summary = "tests that write"
+test "one"   { command = { "sh", "-c", "[ ! -e /f ] && [ ! -e /mnt/f ] && echo x >/f && echo x >/mnt/f && sync" } }
+test "two"   { command = { "sh", "-c", "[ ! -e /f ] && [ ! -e /mnt/f ] && echo x >/f && echo x >/mnt/f && sync" } }
+END
+    rootlet build -q -o out box.conf
+    sha256sum out/* >before
+    rootlet test -o out box.conf
+    rootlet test -j 1 -o out box.conf
+    sha256sum -c --quiet before
+    # What a guest did to the images in out/ is not seen by tests that have their own.
+    timeout 60 "$ROOTLET" run -o out box.conf -- sh -c 'echo x >/f; echo x >/mnt/f'
+    run -1 rootlet test -o out box.conf
+    rootlet test box.conf
+}
+
+@test "a signal ends the tests, and nothing is left" {
+    recipe box <<'END'
+summary = "tests that go on for long"
+test "one" { command = { "sleep", "1000" } }
+test "two" { command = { "sleep", "1000" } }
+END
+    mkdir tmp
+    TMPDIR=$PWD/tmp timeout 60 "$ROOTLET" test -j 2 box.conf >tap 2>err 3>&- &
+    job=$!
+    for _ in $(seq 300); do
+        [ "$(pgrep -fc "root.ext4.*$PWD|umid=box" || true)" -lt 2 ] || break
+        sleep 0.1
+    done
+    kill -INT "$(pgrep -P $job)"
+    status=0
+    wait $job || status=$?
+    [ "$status" = 1 ] || { echo "status $status"; cat tap err; false; }
+    grep -q 'box: test: interrupted by' err
+    [ -z "$(ls tmp)" ] || { ls -R tmp; false; }
+}
+
+@test "results as JSON" {
+    recipe box <<'END'
+summary = "tests for JSON"
+test "good" { command = { "echo", "hi" } }
+test "bad"  { command = { "false" } }
+END
+    run -1 --separate-stderr rootlet test --json box.conf
+    python3 -c 'import json, sys
+good, bad = json.load(sys.stdin)
+assert (good["name"], good["ok"], good["status"], good["output"]) == ("good", True, 0, "hi\n"), good
+assert (bad["ok"], bad["status"], bad["why"]) == (False, 1, "status 1, and not 0"), bad
+assert bad["seconds"] > 0' <<<"$output"
+}
