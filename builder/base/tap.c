@@ -349,7 +349,7 @@ static void take_line(struct rl_tap *tap)
 	else if (parse_result(text, &result))
 		take_result(tap, indent, &result);
 	else if (*text)
-		keep_line(tap, whole);
+		keep_line(tap, tap->depth && top(tap)->indent < indent ? whole + top(tap)->indent : text);
 	tap->line.size = 0;
 }
 

@@ -43,7 +43,7 @@ static void print_options(const struct rl_option *options)
 	for (const struct rl_option *o = options; o && o->id; o++) {
 		char *names = rl_printf("%s%s%s%s%s", o->id < 256 ? (char[]){'-', (char)o->id, 0} : "    ",
 			o->id < 256 && o->name ? ", " : "", o->name ? "--" : "", o->name ? o->name : "",
-			o->arg ? (o->name ? "=" : " ") : "");
+			o->arg && *o->arg != '[' ? (o->name ? "=" : " ") : "");
 		int width = printf("  %s%s", names, o->arg ? o->arg : "");
 
 		if (width >= 28)
@@ -134,7 +134,11 @@ static int next_long(struct rl_cmd *cmd, const char *word, bool *is_common)
 		return rl_cmd_usage(cmd, "unknown option --%.*s", (int)size, word);
 	if (!o->arg)
 		return word[size] ? rl_cmd_usage(cmd, "option --%s takes no value", o->name) : o->id;
-	cmd->value = word[size] ? word + size + 1 : *cmd->argv ? *cmd->argv++ : NULL;
+	cmd->value = word[size] ? word + size + 1 : NULL;
+	if (*o->arg == '[')
+		return o->id;
+	if (!cmd->value && *cmd->argv)
+		cmd->value = *cmd->argv++;
 	return cmd->value ? o->id : rl_cmd_usage(cmd, "option --%s needs a value: %s", o->name, o->arg);
 }
 

@@ -24,7 +24,8 @@
 struct rl_option {
 	int id; /* its letter if it has one, else a number over 255 */
 	const char *name; /* the long name without "--"; NULL: only a letter */
-	const char *arg; /* what its value is called in the help; NULL: takes none */
+	const char
+		*arg; /* what its value is called in the help; NULL: takes none; "[=VALUE]": may have one */
 	const char *help; /* one line */
 };
 

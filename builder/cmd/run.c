@@ -1,6 +1,7 @@
 #include "cmd/command.h"
 #include "cmd/outside.h"
 #include "cmd/recipes.h"
+#include "cmd/tap.h"
 
 #include "base/io.h"
 #include "base/mem.h"
@@ -29,6 +30,7 @@ static const struct rl_option options[] = {
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
 	RL_OPTIONS_OUTSIDE,
+	RL_OPTION_TAP,
 	RL_OPTIONS_COMMAND,
 	RL_OPTION_SET,
 	RL_OPTION_RECIPES,
@@ -51,6 +53,7 @@ struct machine {
 	char *kernel; /* of the recipe */
 	struct rl_command command;
 	struct rl_outside outside;
+	struct rl_tap_listener tap;
 };
 
 static void add_words(struct rl_list *list, const char *text)
@@ -94,7 +97,10 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->has_timeout = true;
 		} else if (id == OPT_APPEND)
 			add_words(&m->append, cmd->value);
-		else if (id == 'o')
+		else if (id == RL_OPT_TAP) {
+			if (rl_tap_option(&m->tap, cmd))
+				return -1;
+		} else if (id == 'o')
 			m->folder = cmd->value;
 		else if (rl_recipes_option(&m->recipes, cmd, id))
 			continue;
@@ -109,7 +115,7 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 		else
 			return rl_cmd_usage(cmd, "'%s': a command stands behind a --", cmd->value);
 	}
-	if (id != RL_CMD_USAGE && !m->target)
+	if (id != RL_CMD_USAGE && !m->target && (!m->guest.kernel || m->command.arguments.count))
 		return rl_cmd_usage(cmd, "which recipe or image?");
 	if (id != RL_CMD_USAGE && m->command.option && !m->command.arguments.count)
 		return rl_cmd_usage(cmd, "%s is for a command, which stands behind a --", m->command.option);
@@ -278,12 +284,13 @@ static int start(struct rl_cmd *cmd, struct machine *m)
 	m->guest.on_terminal = say_how_to_leave;
 	m->guest.context = cmd;
 	rl_outside_apply(&m->outside, m->recipes.image.name ? &m->recipes.image.run : NULL, &m->guest);
+	rl_tap_listen(&m->tap, &m->guest);
 	if (m->command.arguments.count)
 		status = rl_command_run(&m->command, cmd, &m->guest);
 	else
 		status = boot(cmd, m);
 	rl_list_free(&words);
-	return status;
+	return rl_tap_tell(&m->tap, cmd, status);
 }
 
 static int run(struct rl_cmd *cmd)
@@ -291,7 +298,10 @@ static int run(struct rl_cmd *cmd)
 	struct machine m = {.target = NULL};
 	int result = parse(cmd, &m), status;
 
-	if (!result && is_image(m.target))
+	/* A kernel alone, which may have its root in itself, or run its own tests. */
+	if (!result && !m.target)
+		m.target = m.guest.kernel;
+	else if (!result && is_image(m.target))
 		add_disk(&m, m.target, false);
 	else if (!result)
 		result = take_recipe(cmd, &m);
@@ -303,6 +313,7 @@ static int run(struct rl_cmd *cmd)
 		status = start(cmd, &m);
 	else
 		status = m.command.arguments.count ? rl_command_failed(cmd) : rl_cmd_failed(cmd);
+	rl_tap_free(m.tap.tap);
 	rl_command_free(&m.command);
 	rl_outside_free(&m.outside);
 	rl_recipes_free(&m.recipes);
@@ -320,7 +331,8 @@ static int run(struct rl_cmd *cmd)
 const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMMAND [ARG]...]",
 	"boot a recipe's disks, or an image; run a command in it",
 	"The first disk is the root, /dev/ubda. On a terminal the guest has it: Ctrl-A x ends the guest.\n"
-	"Otherwise its console goes to standard output.\n\n"
+	"Otherwise its console goes to standard output. With --kernel there need not be a disk at all.\n"
+	"Before the boot the kernel's .config is looked at for what it needs.\n\n"
 	"With a command no init of the image's runs, and nothing needs to be in it but the command: the root "
 	"is\n"
 	"mounted, in it /proc, /sys, /dev, /run and the disks that its /etc/fstab names (/dev/ubdb, ...), "

@@ -244,6 +244,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 		.messages = run->messages[0],
 		.seconds = run->guest->seconds,
 		.name = run->name,
+		.listener = run->guest->listener,
 	};
 	run->session = (struct rl_session){
 		.relay = &run->relay,

@@ -155,7 +155,7 @@ static void read_input(struct state *s)
 static int write_output(struct state *s, struct rl_error *err)
 {
 	size_t size = s->to_output.size < CHUNK ? s->to_output.size : CHUNK;
-	ssize_t n = write(STDOUT_FILENO, s->to_output.data, size);
+	ssize_t n = rl_output(s->relay, s->to_output.data, size);
 
 	if (n >= 0) {
 		rl_drop_front(&s->to_output, (size_t)n);

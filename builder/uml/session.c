@@ -269,7 +269,7 @@ static void write_output(struct state *s, int i, struct rl_error *err)
 {
 	struct rl_buf *from = (struct rl_buf *)to_write(s, i);
 	size_t size = from->size < s->chunk[i] ? from->size : s->chunk[i];
-	ssize_t n = write(STDOUT_FILENO + i, from->data, size);
+	ssize_t n = i ? write(STDERR_FILENO, from->data, size) : rl_output(s->relay, from->data, size);
 
 	if (n >= 0) {
 		rl_drop_front(from, (size_t)n);

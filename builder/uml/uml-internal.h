@@ -14,6 +14,7 @@
  *     guest-init/ that init; payload.c has its program
  *     job.c       the disk that brings it into the guest
  *     talk.c      what is heard from it: checked, as the guest may send anything
+ *     output.c    what comes out of the guest
  *     session.c   the same as relay.c, for a command
  *     network.c   the process that is the other end of the guest's network; slirp.c is what it does
  *     guest.c     the run as a whole
@@ -211,6 +212,7 @@ struct rl_relay {
 	int messages; /* UML's own output, non-blocking */
 	uint64_t seconds; /* time limit; 0: none */
 	const char *name; /* for messages */
+	const struct rl_guest_listener *listener; /* or NULL */
 	enum rl_stop stop; /* out: why the guest was killed from here */
 	int signal; /* out: for RL_STOP_SIGNAL */
 	struct rl_guardian_end end; /* out */
@@ -230,6 +232,11 @@ int64_t rl_deadline(uint64_t seconds);
 void rl_drop_front(struct rl_buf *buf, size_t size);
 /* stdin, or -1 where reading it from the background would stop this process. */
 int rl_usable_input(void);
+
+/* ---- output.c ---- */
+
+/* As write(2) to our stdout: what came out of the guest, which the relay's listener hears too. */
+ssize_t rl_output(const struct rl_relay *relay, const void *bytes, size_t size);
 
 /* ---- payload.c ---- */
 

@@ -49,6 +49,13 @@ struct rl_guest_mount {
 	char *path; /* as the guest says */
 };
 
+/* Who hears what comes out of the guest: of its console, or of its command's stdout. */
+struct rl_guest_listener {
+	void (*hear)(void *context, const char *bytes, size_t size);
+	void *context;
+	bool alone; /* it is not written to our stdout */
+};
+
 struct rl_guest {
 	const struct rl_guest_command *command; /* NULL: the guest's own init runs */
 	const char *name; /* for messages and the umid; NULL: "guest" */
@@ -72,6 +79,7 @@ struct rl_guest {
 	/* Called once before this process's terminal becomes the guest's: the place to say how to leave. */
 	void (*on_terminal)(void *context); /* may be NULL */
 	void *context;
+	const struct rl_guest_listener *listener; /* may be NULL */
 };
 
 enum rl_guest_end {
