@@ -7,7 +7,7 @@ CC       = gcc
 # Debian packages: what building, running and testing needs; and what developers want besides.
 DEPS     = gcc libc6-dev libext2fs-dev libconfuse-dev libcurl4-openssl-dev libssl-dev libjansson-dev libarchive-dev zlib1g-dev libslirp-dev \
            bubblewrap user-mode-linux e2fsprogs bzip2 xz-utils zstd ca-certificates \
-           libcmocka-dev bats libarchive-tools attr acl patch flex bison bc perl python3 util-linux procps
+           libcmocka-dev bats libarchive-tools openssh-client attr acl patch flex bison bc perl python3 util-linux procps
 DEV_DEPS = clang clang-format clang-tidy cppcheck libclang-rt-14-dev genext2fs
 
 CFLAGS   = -O2 -g

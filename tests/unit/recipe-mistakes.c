@@ -240,6 +240,9 @@ static void mistakes_in_an_image(void **state)
 		{"run { timeout = soon }", 2, "timeout 'soon' is no time: seconds, or 90s, 15m, 2h"},
 		{"run { mem = '' }", 2, "mem '' is no size: bytes, or 64K, 16M, 2G, 1T"},
 		{"run { append = { 'a b' } }", 2, "append 'a b' has a blank in it"},
+		{"run { net = tap }", 2, "net 'tap' is neither user nor none"},
+		{"run { forward = { 22 } }", 2, "forward '22' is not [ADDRESS:]HOSTPORT:GUESTPORT"},
+		{"run { forward = { '1:0' } }", 2, "forward '1:0' has a port of the guest that is not 1 to 65535"},
 	};
 	static const struct mistake alone[] = {
 		{"", 1, "'summary' is missing"},

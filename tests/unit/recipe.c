@@ -301,7 +301,8 @@ static void disks_and_the_rest(void **state)
 		"}\n"
 		"disk d { size = 64M mount = /mnt/data skeletons = { a, b } }\n"
 		"disk s { }\n"
-		"run { kernel = ./linux mem = 96M timeout = 90s append = { quiet, \"a=b\" } }\n",
+		"run { kernel = ./linux mem = 96M timeout = 90s append = { quiet, \"a=b\" }\n"
+		"net = user forward = { \"2222:22\", \"0.0.0.0:0:53/udp\" } }\n",
 		&r);
 	assert_string_equal(r.name, "i");
 	assert_path(*state, rl_image_recipe_file(&r), "recipes/images/i.conf");
@@ -338,6 +339,9 @@ static void disks_and_the_rest(void **state)
 	assert_int_equal(r.run.timeout, 90);
 	assert_int_equal(r.run.append.count, 2);
 	assert_string_equal(r.run.append.items[1], "a=b");
+	assert_string_equal(r.run.net, "user");
+	assert_int_equal(r.run.forward.count, 2);
+	assert_string_equal(r.run.forward.items[1], "0.0.0.0:0:53/udp");
 	rl_image_recipe_free(&r);
 }
 
