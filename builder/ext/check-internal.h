@@ -196,8 +196,8 @@ void rl_check_two(struct rl_check *c, enum rl_check_kind kind, uint32_t inode, u
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 void rl_check_group_problem(struct rl_check *c, enum rl_check_kind kind, uint64_t group, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
-void rl_check_note(struct rl_check *c, enum rl_check_kind kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+void rl_check_note(struct rl_check *c, enum rl_check_kind kind, uint32_t inode, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* What is known of an inode; NULL: it is not in use. Numbers out of range are none. */
 struct rl_check_inode *rl_check_inode_get(const struct rl_check *c, uint32_t number);
