@@ -222,8 +222,6 @@ int rl_check_inodes(struct rl_check *c);
 void rl_check_node(const struct rl_check *c, uint32_t number, const uint8_t *raw, uint64_t place,
 	struct rl_check_node *node);
 
-/* Whether its i_block holds numbers of blocks. */
-bool rl_check_has_blocks(const struct rl_check *c, const struct rl_check_node *node);
 /*
  * Goes through an inode's blocks, claims them, and compares them with its size and count. dir: where its stretches
  * go, or NULL.
