@@ -397,6 +397,11 @@ int rl_check_journal(struct rl_check *c)
 				c, RL_CHECK_JOURNAL, 0, "there is one without the feature has_journal");
 		return 0;
 	}
+	if (outside && s->s_journal_inum) {
+		rl_check_problem(c, RL_CHECK_JOURNAL, s->s_journal_inum,
+			"it is in the file system, but the superblock names one on another device too");
+		return 0;
+	}
 	if (outside) {
 		rl_check_note(c, RL_CHECK_JOURNAL, 0, "it is on another device, and not looked at");
 		return 0;

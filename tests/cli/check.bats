@@ -130,10 +130,11 @@ sif /dir size 5000|: inode: inode DIR (/dir): i_size is 5000, which is no multip
 sif /dir size 40960|: inode: inode DIR (/dir): i_size is 40960, but it has 1 blocks
 sif / mode 0100755|: inode: inode 2 (/): the root is no directory
 sif <8> mode 040755|: inode: inode 8: it is the journal, but its mode is 0040755
+ssv journal_uuid 12345678-1234-1234-1234-123456789abc|: journal: inode 8: it is in the file system, but the superblock names
 sif <5> mode 040755|: inode: inode 5: it is reserved, but its mode is 0040755
 END
     done
-    [ $n = 46 ]
+    [ $n = 48 ]
 }
 
 @test "names, links, bitmaps and counts" {
