@@ -388,10 +388,10 @@ int rl_check_bitmaps(struct rl_check *c)
 	blocks = t.free_clusters << c->cluster_bits;
 	/* The kernel does not keep them, and counts again when it mounts. */
 	if (!result && blocks != ext2fs_free_blocks_count(c->super))
-		rl_check_note(c, RL_CHECK_COUNT, "%llu blocks are free, %llu in the superblock",
+		rl_check_note(c, RL_CHECK_COUNT, 0, "%llu blocks are free, %llu in the superblock",
 			(unsigned long long)blocks, (unsigned long long)ext2fs_free_blocks_count(c->super));
 	if (!result && t.free_inodes != c->super->s_free_inodes_count)
-		rl_check_note(c, RL_CHECK_COUNT, "%llu inodes are free, %u in the superblock",
+		rl_check_note(c, RL_CHECK_COUNT, 0, "%llu inodes are free, %u in the superblock",
 			(unsigned long long)t.free_inodes, c->super->s_free_inodes_count);
 	free(t.used);
 	return result;

@@ -196,8 +196,8 @@ void rl_check_two(struct rl_check *c, enum rl_check_kind kind, uint32_t inode, u
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 void rl_check_group_problem(struct rl_check *c, enum rl_check_kind kind, uint64_t group, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
-void rl_check_note(struct rl_check *c, enum rl_check_kind kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+void rl_check_note(struct rl_check *c, enum rl_check_kind kind, uint32_t inode, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* What is known of an inode; NULL: it is not in use. Numbers out of range are none. */
 struct rl_check_inode *rl_check_inode_get(const struct rl_check *c, uint32_t number);
@@ -222,8 +222,6 @@ int rl_check_inodes(struct rl_check *c);
 void rl_check_node(const struct rl_check *c, uint32_t number, const uint8_t *raw, uint64_t place,
 	struct rl_check_node *node);
 
-/* Whether its i_block holds numbers of blocks. */
-bool rl_check_has_blocks(const struct rl_check *c, const struct rl_check_node *node);
 /*
  * Goes through an inode's blocks, claims them, and compares them with its size and count. dir: where its stretches
  * go, or NULL.

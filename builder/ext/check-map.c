@@ -383,11 +383,11 @@ static void check_pointers(struct map *m)
 
 /* ---- what the inode says ---- */
 
-bool rl_check_has_blocks(const struct rl_check *c, const struct rl_check_node *node)
+/* Whether i_block holds numbers of blocks. */
+static bool has_blocks(const struct rl_check_node *node)
 {
 	const uint8_t *raw = node->raw;
 
-	(void)c;
 	if (!S_ISDIR(node->mode) && !S_ISREG(node->mode) && !S_ISLNK(node->mode))
 		return false;
 	if (S_ISLNK(node->mode)) {
@@ -476,7 +476,7 @@ int rl_check_map(struct rl_check *c, struct rl_check_node *node, struct rl_check
 
 	m.end_of_file = (node->size + c->block_size - 1) / c->block_size - 1;
 	if (!(ext2fs_has_feature_inline_data(c->super) && (node->flags & EXT4_INLINE_DATA_FL)) &&
-		rl_check_has_blocks(c, node)) {
+		has_blocks(node)) {
 		if (extents)
 			check_extents(&m);
 		else

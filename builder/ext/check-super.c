@@ -50,21 +50,23 @@ static void note_oddities(struct rl_check *c)
 	struct ext2_super_block *s = c->super;
 
 	if (ext2fs_has_feature_metadata_csum(s) && ext2fs_has_feature_gdt_csum(s))
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "both features metadata_csum and uninit_bg");
+		rl_check_note(c, RL_CHECK_SUPERBLOCK, 0, "both features metadata_csum and uninit_bg");
 	if (!ext2fs_has_feature_metadata_csum(s) && ext2fs_has_feature_csum_seed(s))
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "the feature metadata_csum_seed without metadata_csum");
+		rl_check_note(
+			c, RL_CHECK_SUPERBLOCK, 0, "the feature metadata_csum_seed without metadata_csum");
 	if (ext2fs_has_feature_64bit(s) && !ext2fs_has_feature_extents(s))
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "the feature 64bit without extents");
+		rl_check_note(c, RL_CHECK_SUPERBLOCK, 0, "the feature 64bit without extents");
 	if (s->s_rev_level == EXT2_GOOD_OLD_REV &&
 		(s->s_feature_compat || s->s_feature_incompat || s->s_feature_ro_compat))
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "features, but revision 0, which has none");
+		rl_check_note(c, RL_CHECK_SUPERBLOCK, 0, "features, but revision 0, which has none");
 	if (s->s_state & EXT2_ERROR_FS)
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "the kernel has met errors in it: e2fsck clears that");
+		rl_check_note(
+			c, RL_CHECK_SUPERBLOCK, 0, "the kernel has met errors in it: e2fsck clears that");
 	else if (!(s->s_state & EXT2_VALID_FS) && !c->image->replayed)
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "was not cleanly unmounted");
+		rl_check_note(c, RL_CHECK_SUPERBLOCK, 0, "was not cleanly unmounted");
 	if (ext2fs_free_blocks_count(s) > ext2fs_blocks_count(s) ||
 		s->s_free_inodes_count > s->s_inodes_count)
-		rl_check_note(c, RL_CHECK_SUPERBLOCK, "more is free than there is");
+		rl_check_note(c, RL_CHECK_SUPERBLOCK, 0, "more is free than there is");
 }
 
 static void check_features(struct rl_check *c)
@@ -262,7 +264,7 @@ static int check_copies(struct rl_check *c)
 			return rl_fail(c->err, c->image->path, "check", "block %llu cannot be read",
 				(unsigned long long)block);
 		if (!is_same(c->super, copy))
-			rl_check_note(c, RL_CHECK_BACKUP,
+			rl_check_note(c, RL_CHECK_BACKUP, 0,
 				"the copy of the superblock in group %u (block %llu) is not the same", g,
 				(unsigned long long)block);
 	}
@@ -395,14 +397,19 @@ int rl_check_journal(struct rl_check *c)
 				c, RL_CHECK_JOURNAL, 0, "there is one without the feature has_journal");
 		return 0;
 	}
+	if (outside && s->s_journal_inum) {
+		rl_check_problem(c, RL_CHECK_JOURNAL, s->s_journal_inum,
+			"it is in the file system, but the superblock names one on another device too");
+		return 0;
+	}
 	if (outside) {
-		rl_check_note(c, RL_CHECK_JOURNAL, "it is on another device, and not looked at");
+		rl_check_note(c, RL_CHECK_JOURNAL, 0, "it is on another device, and not looked at");
 		return 0;
 	}
 	if (rl_journal_head(c->image, &used, &err))
 		rl_check_problem(c, RL_CHECK_JOURNAL, s->s_journal_inum, "%s", err.reason);
-	else if (used && !ext2fs_has_feature_journal_needs_recovery(s))
-		rl_check_note(c, RL_CHECK_JOURNAL,
+	else if (used && !c->image->replayed && !ext2fs_has_feature_journal_needs_recovery(s))
+		rl_check_note(c, RL_CHECK_JOURNAL, 0,
 			"it is not empty, but the superblock says that nothing has to be recovered");
 	else if (!rl_image_inode(c->image, s->s_journal_inum, &inode, &err) &&
 		 (!inode.links || inode.size / c->block_size < 1024))

@@ -84,9 +84,9 @@ void rl_check_group_problem(
 	ADD(false, 0, 0, group, RL_CHECK_NOWHERE);
 }
 
-void rl_check_note(struct rl_check *c, enum rl_check_kind kind, const char *format, ...)
+void rl_check_note(struct rl_check *c, enum rl_check_kind kind, uint32_t inode, const char *format, ...)
 {
-	ADD(true, 0, 0, RL_CHECK_NOWHERE, RL_CHECK_NOWHERE);
+	ADD(true, inode, 0, RL_CHECK_NOWHERE, RL_CHECK_NOWHERE);
 }
 
 /* ---- what is known ---- */

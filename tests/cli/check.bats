@@ -130,10 +130,11 @@ sif /dir size 5000|: inode: inode DIR (/dir): i_size is 5000, which is no multip
 sif /dir size 40960|: inode: inode DIR (/dir): i_size is 40960, but it has 1 blocks
 sif / mode 0100755|: inode: inode 2 (/): the root is no directory
 sif <8> mode 040755|: inode: inode 8: it is the journal, but its mode is 0040755
+ssv journal_uuid 12345678-1234-1234-1234-123456789abc|: journal: inode 8: it is in the file system, but the superblock names
 sif <5> mode 040755|: inode: inode 5: it is reserved, but its mode is 0040755
 END
     done
-    [ $n = 46 ]
+    [ $n = 48 ]
 }
 
 @test "names, links, bitmaps and counts" {
@@ -235,6 +236,18 @@ poke() {
     told ': bitmap: group 0: the block bitmap is not all ones behind its end'
 }
 
+# u.img: old.img, and in its journal what makes new.img of it.
+journal() {
+    cp old.img u.img
+    echo 'jo -c' >commands
+    for b in $(cmp -l old.img new.img | awk '{ b = int(($1 - 1) / 4096); if (!(b in seen)) print b; seen[b] = 1 }'); do
+        dd if=new.img of=block.$b bs=4096 skip=$b count=1 status=none
+        echo "jw -b $b block.$b" >>commands
+    done
+    echo jc >>commands
+    debugfs -w -f commands u.img >/dev/null 2>&1
+}
+
 @test "what the next mount deletes or truncates is told" {
     make_tree
     rootlet pack -q -o a.img t
@@ -248,6 +261,16 @@ poke() {
     debugfs -w -R "ssv last_orphan $file" a.img >/dev/null 2>&1
     run -1 --separate-stderr rootlet check a.img
     [ "${lines[0]}" = "a.img: orphan: inode $file (/dir/file): the orphan list has it: the next mount truncates it" ]
+    # Where it replays the journal too, there is nothing wrong with that.
+    rootlet pack -q -o old.img --size 20M t
+    cp old.img new.img
+    file=$(inode new.img:/dir/file)
+    printf 'unlink /dir/file\nsif <%s> links_count 0\nssv last_orphan %s\n' $file $file | debugfs -w -f - new.img >/dev/null 2>&1
+    journal
+    run -0 --separate-stderr rootlet check u.img
+    [[ $output == *"u.img: note: orphan: inode $file: the orphan list has it: the next mount deletes it"* ]] || { echo "$output$stderr"; false; }
+    e2fsck -y -E journal_only u.img >/dev/null 2>&1 || [ $? = 1 ]
+    fsck u.img
     # A list that ends nowhere.
     debugfs -w -R "sif <$file> dtime @$file" a.img >/dev/null 2>&1
     run -1 --separate-stderr timeout 20 "$ROOTLET" check a.img
@@ -284,14 +307,7 @@ poke() {
     rootlet pack -q -o old.img --size 20M t
     cp old.img new.img
     debugfs -w -R 'sif /dir/file links_count 5' new.img >/dev/null 2>&1
-    cp old.img u.img
-    echo 'jo -c' >commands
-    for b in $(cmp -l old.img new.img | awk '{ b = int(($1 - 1) / 4096); if (!(b in seen)) print b; seen[b] = 1 }'); do
-        dd if=new.img of=block.$b bs=4096 skip=$b count=1 status=none
-        echo "jw -b $b block.$b" >>commands
-    done
-    echo jc >>commands
-    debugfs -w -f commands u.img >/dev/null 2>&1
+    journal
     run -1 --separate-stderr rootlet check u.img
     [[ $output == *"(/dir/file): its link count is 5, but it has 1 name"* ]]
     [[ $stderr == *"shown as it is after a replay of its journal"* ]]
