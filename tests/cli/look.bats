@@ -125,14 +125,14 @@ new\nline' ]
     rootlet pack -q -o huge.ext4 huge
     for words in "cat huge.ext4:/f" "manifest --format json huge.ext4" "manifest huge.ext4"; do
         status=0
-        timeout -k 20 -s INT 0.5 "$ROOTLET" $words >/dev/null 2>err || status=$?
+        timeout -k 20 -s INT 2 "$ROOTLET" $words >/dev/null 2>err || status=$?
         # 124: it ended, 137: it had to be killed.
         [ "$status" = 124 ]
         [ "$(wc -l <err)" = 1 ]
         grep -q 'interrupted by SIGINT' err
     done
     # A live line tells how far it is.
-    timeout -k 20 -s INT 1 "$ROOTLET" manifest --progress=always --format json huge.ext4 2>err >/dev/null || true
+    timeout -k 20 -s INT 2 "$ROOTLET" manifest --progress=always --format json huge.ext4 2>err >/dev/null || true
     grep -qE '/f: .* of 8\.0T' err
 }
 
