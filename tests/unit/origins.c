@@ -104,16 +104,19 @@ static void entries_have_a_budget(void **state)
 
 static void contents_in_pieces(void **state)
 {
-	/* "abc" at 2, "de" at 5, a hole, "f" at 10: in the file they are elsewhere. */
-	static const struct rl_piece pieces[] = {{2, 3, 6}, {5, 2, 0}, {10, 1, 3}};
+	/* "abc" at 2, "de" at 5, a hole, "f" at 10: in two files, and there they are elsewhere. */
+	struct rl_piece pieces[] = {{2, 3, 6, -1}, {5, 2, 0, -1}, {10, 1, 3, -1}};
 	static const char whole[] = "\0\0abcde\0\0\0f\0\0";
 	struct rl_bytes bytes = {.pieces = pieces, .piece_count = RL_COUNT(pieces)};
-	char got[16];
 	uint64_t length = 100;
+	char got[16];
+	int fd, other;
 
 	(void)state;
-	unit_write("file", "de-f--abc");
-	bytes.fd = open("file", O_RDONLY | O_CLOEXEC);
+	unit_write("file", "---f--abc");
+	unit_write("other", "de");
+	bytes.fd = pieces[0].fd = pieces[2].fd = open("file", O_RDONLY | O_CLOEXEC);
+	other = pieces[1].fd = open("other", O_RDONLY | O_CLOEXEC);
 	for (size_t from = 0; from < 13; from++) {
 		for (size_t size = 0; from + size <= 13; size++) {
 			memset(got, 'x', sizeof(got));
@@ -122,18 +125,21 @@ static void contents_in_pieces(void **state)
 			assert_int_equal(got[size], 'x');
 		}
 	}
-	assert_int_equal(rl_bytes_place(&bytes, 3, &length), 7);
+	assert_int_equal(rl_bytes_place(&bytes, 3, &length, &fd), 7);
 	assert_int_equal(length, 2);
+	assert_int_equal(fd, bytes.fd);
 	length = 1;
-	assert_int_equal(rl_bytes_place(&bytes, 5, &length), 0);
+	assert_int_equal(rl_bytes_place(&bytes, 5, &length, &fd), 0);
 	assert_int_equal(length, 1);
+	assert_int_equal(fd, other);
 	length = 100;
-	rl_bytes_place(&bytes, 7, &length);
+	rl_bytes_place(&bytes, 7, &length, &fd);
 	assert_int_equal(length, 0);
 	length = 100;
-	rl_bytes_place(&bytes, 11, &length);
+	rl_bytes_place(&bytes, 11, &length, &fd);
 	assert_int_equal(length, 0);
 	close(bytes.fd);
+	close(other);
 }
 
 static void a_map_finds_what_it_was_given(void **state)
