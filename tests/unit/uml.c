@@ -161,7 +161,7 @@ static char *command_line(const struct rl_guest *guest, struct rl_error *err)
 
 static void words_of_the_command_line(void **state)
 {
-	const struct rl_guest_disk disks[] = {{"root", true}, {"a,b:c", false}};
+	const struct rl_guest_disk disks[] = {{.path = "root", .read_only = true}, {.path = "a,b:c"}};
 	const char *const append[] = {"quiet", "a=\"b c\""};
 	struct rl_guest guest = {.name = "../my guest",
 		.memory = 64 << 20,
@@ -261,7 +261,8 @@ static void disks_that_are_refused(void **state)
 		"OOOM\0\0\0\1", "MOOO\1\0\0\0", "OOOM\0\0\0\2", "OOOM\0\0\0\3"};
 	char *missing = rl_printf("%s/none", test_folder), *fifo = rl_printf("%s/fifo", test_folder);
 	char *empty = rl_printf("%s/empty", test_folder), *other = rl_printf("%s/other", test_folder);
-	struct rl_guest_disk disks[RL_DISKS_MAX + 1] = {{missing, false}, {other, true}};
+	struct rl_guest_disk disks[RL_DISKS_MAX + 1] = {
+		{.path = missing}, {.path = other, .read_only = true}};
 	struct rl_guest guest = {.kernel = kernel, .disks = disks, .disk_count = 1};
 
 	(void)state;
@@ -284,7 +285,7 @@ static void disks_that_are_refused(void **state)
 	guest.disk_count = 2;
 	assert_refused(&guest, other, "ubda already");
 	for (size_t i = 0; i <= RL_DISKS_MAX; i++)
-		disks[i] = (struct rl_guest_disk){disk, true};
+		disks[i] = (struct rl_guest_disk){.path = disk, .read_only = true};
 	guest.disk_count = RL_DISKS_MAX + 1;
 	assert_refused(&guest, disk, "at most 16");
 	if (geteuid() != 0) {
@@ -302,7 +303,7 @@ static void disks_that_are_refused(void **state)
 
 static void a_locked_disk_names_its_holder(void **state)
 {
-	struct rl_guest_disk disks[] = {{disk, true}};
+	struct rl_guest_disk disks[] = {{.path = disk, .read_only = true}};
 	struct rl_guest guest = {.kernel = kernel, .disks = disks, .disk_count = 1};
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char *reason, byte;
