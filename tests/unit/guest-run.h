@@ -82,7 +82,9 @@ static inline void do_run(const struct rl_guest *guest, int report)
 	outcome.status_lost = result.status_lost;
 	snprintf(outcome.text, sizeof(outcome.text), "%s", text ? text : "");
 	rl_write_all(report, &outcome, sizeof(outcome));
-	free(text);
+	if (outcome.returned)
+		free(text);
+	rl_guest_result_free(&result);
 	rl_error_clear(&err);
 	/* And not _exit(): the leak checker of a sanitizer build has its word. */
 	exit(0);

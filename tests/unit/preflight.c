@@ -271,7 +271,7 @@ static int write_disk(uint64_t at, const char *magic, size_t size, const uint32_
 static void assert_preflight(const char *config, int root, const struct rl_guest_command *command,
 	const char *words, const char *reason)
 {
-	const struct rl_guest_disk root_disk = {disk, false};
+	const struct rl_guest_disk root_disk = {.path = disk};
 	struct rl_guest guest = {.disks = &root_disk, .disk_count = root >= 0, .command = command};
 	struct rl_argv argv = RL_ARGV_NONE;
 	struct rl_error err = RL_ERROR_NONE;

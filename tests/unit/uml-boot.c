@@ -110,8 +110,8 @@ static void prepare(struct boot *boot, const char *name, const char *words)
 		boot->words[boot->guest.append_count++] = p;
 	}
 	boot->guest.append = boot->words;
-	boot->disks[0] = (struct rl_guest_disk){image, true};
-	boot->disks[1] = (struct rl_guest_disk){odd, false};
+	boot->disks[0] = (struct rl_guest_disk){.path = image, .read_only = true};
+	boot->disks[1] = (struct rl_guest_disk){.path = odd};
 	boot->guest.disks = boot->disks;
 	boot->guest.disk_count = 1;
 }

@@ -44,11 +44,12 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* In the script, $c is the descriptor of the console. */
+/* In the script, $c is the descriptor of the console, and $h of the channel, for commands. */
 static void write_kernel(const char *script)
 {
-	char *text = rl_printf("#!/bin/bash\n"
-			       "for w; do case $w in con0=fd:*) c=${w##*:};; esac; done\n%s\n",
+	char *text = rl_printf(
+		"#!/bin/bash\n"
+		"for w; do case $w in con0=fd:*) c=${w##*:};; con15=*) h=${w##*:};; esac; done\n%s\n",
 		script);
 
 	write_file(kernel, text, strlen(text), 0700);
@@ -161,7 +162,7 @@ static char *command_line(const struct rl_guest *guest, struct rl_error *err)
 
 static void words_of_the_command_line(void **state)
 {
-	const struct rl_guest_disk disks[] = {{"root", true}, {"a,b:c", false}};
+	const struct rl_guest_disk disks[] = {{.path = "root", .read_only = true}, {.path = "a,b:c"}};
 	const char *const append[] = {"quiet", "a=\"b c\""};
 	struct rl_guest guest = {.name = "../my guest",
 		.memory = 64 << 20,
@@ -261,7 +262,8 @@ static void disks_that_are_refused(void **state)
 		"OOOM\0\0\0\1", "MOOO\1\0\0\0", "OOOM\0\0\0\2", "OOOM\0\0\0\3"};
 	char *missing = rl_printf("%s/none", test_folder), *fifo = rl_printf("%s/fifo", test_folder);
 	char *empty = rl_printf("%s/empty", test_folder), *other = rl_printf("%s/other", test_folder);
-	struct rl_guest_disk disks[RL_DISKS_MAX + 1] = {{missing, false}, {other, true}};
+	struct rl_guest_disk disks[RL_DISKS_MAX + 1] = {
+		{.path = missing}, {.path = other, .read_only = true}};
 	struct rl_guest guest = {.kernel = kernel, .disks = disks, .disk_count = 1};
 
 	(void)state;
@@ -284,7 +286,7 @@ static void disks_that_are_refused(void **state)
 	guest.disk_count = 2;
 	assert_refused(&guest, other, "ubda already");
 	for (size_t i = 0; i <= RL_DISKS_MAX; i++)
-		disks[i] = (struct rl_guest_disk){disk, true};
+		disks[i] = (struct rl_guest_disk){.path = disk, .read_only = true};
 	guest.disk_count = RL_DISKS_MAX + 1;
 	assert_refused(&guest, disk, "at most 16");
 	if (geteuid() != 0) {
@@ -302,7 +304,7 @@ static void disks_that_are_refused(void **state)
 
 static void a_locked_disk_names_its_holder(void **state)
 {
-	struct rl_guest_disk disks[] = {{disk, true}};
+	struct rl_guest_disk disks[] = {{.path = disk, .read_only = true}};
 	struct rl_guest guest = {.kernel = kernel, .disks = disks, .disk_count = 1};
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char *reason, byte;
@@ -390,6 +392,88 @@ static void ends(void **state)
 	assert_int_equal(o.end, RL_GUEST_OFF);
 	rl_buf_free(&output);
 }
+
+/* ---- commands: what a guest's kernel does to the channel ---- */
+
+static struct outcome run_command(const char *script, uint64_t seconds, struct rl_buf *output)
+{
+	static const char *const words[] = {"command"};
+	const struct rl_guest_command command = {.arguments = words, .argument_count = 1, .log = -1};
+	const struct rl_guest_disk root = {.path = disk};
+	struct rl_guest guest = {.name = "command",
+		.kernel = kernel,
+		.seconds = seconds,
+		.disks = &root,
+		.disk_count = 1,
+		.command = &command};
+	struct outcome outcome;
+
+	output->size = 0;
+	write_kernel(script);
+	outcome = run_guest(&guest, output);
+	assert_true(all_gone("command"));
+	return outcome;
+}
+
+#define HELLO  "printf 'H\\0\\0\\0\\1\\0lr' >&$h; "
+#define OUTPUT "printf 'O\\0\\0\\0\\5\\0\\0\\0hello' >&$h; "
+#define FATE   "printf 'X\\0\\0\\0\\12\\0\\0\\0\\0\\0\\0\\0\\52\\0\\0\\0\\0\\0' >&$h; "
+#define OVER   "printf 'Z\\0\\0\\0\\1\\0\\0\\0' >&$h; "
+#define STAY   "exec -a umid=command sleep 1000"
+
+static void commands_end(void **state)
+{
+	struct rl_buf output = RL_BUF_NONE;
+	struct outcome o = run_command(HELLO OUTPUT FATE OVER STAY, 60, &output);
+
+	(void)state;
+	/* Nobody waits for the kernel's way out. */
+	assert_int_equal(o.returned, 0);
+	assert_int_equal(o.end, RL_GUEST_DONE);
+	assert_int_equal(o.status, 42);
+	assert_buf(&output, "hello");
+	/* The command's end alone is not the guest's. */
+	o = run_command(HELLO OUTPUT FATE "echo bye >&$c", 60, &output);
+	assert_int_equal(o.end, RL_GUEST_OFF);
+	assert_buf(&output, "hello");
+	o = run_command("echo bye >&$c", 60, &output);
+	assert_int_equal(o.end, RL_GUEST_OFF);
+	o = run_command(
+		HELLO "mkdir umid; echo 'Kernel panic - not syncing: no' >&$c; kill -ABRT $$", 60, &output);
+	assert_int_equal(o.end, RL_GUEST_PANIC);
+	assert_string_equal(o.text, "no");
+	/* One that never says a word, and one that hears none. */
+	o = run_command("echo hello >&$c; " STAY, 1, &output);
+	assert_int_equal(o.end, RL_GUEST_TIMEOUT);
+	o = run_command(HELLO "exec {h}>&-; trap '' TERM; while :; do echo flood >&$c; done # umid=command",
+		1, &output);
+	assert_int_equal(o.end, RL_GUEST_TIMEOUT);
+	rl_buf_free(&output);
+}
+
+static void what_a_guest_may_not_say_ends_it(void **state)
+{
+	static const char *const scripts[] = {
+		"echo 'login: ' >&$h; " STAY,
+		HELLO "printf 'O\\0\\0\\0\\377\\377\\377\\377' >&$h; " STAY,
+		HELLO FATE OUTPUT STAY,
+		HELLO "exec cat /dev/urandom >&$h # umid=command",
+		HELLO "while printf 'O\\0\\0\\0\\0\\0\\0\\0' >&$h; do :; done # umid=command",
+	};
+	struct rl_buf output = RL_BUF_NONE;
+
+	(void)state;
+	for (size_t i = 0; i < RL_COUNT(scripts); i++) {
+		struct outcome o = run_command(scripts[i], 60, &output);
+
+		assert_int_equal(o.returned, -1);
+		if (strncmp(o.text, "guest: listen to: it sends ", 27) != 0)
+			fail_msg("%zu: '%s'", i, o.text);
+	}
+	rl_buf_free(&output);
+}
+
+/* ---- */
 
 static void time_limit(void **state)
 {
@@ -647,6 +731,8 @@ int main(void)
 		cmocka_unit_test(disks_that_are_refused),
 		cmocka_unit_test(a_locked_disk_names_its_holder),
 		cmocka_unit_test(ends),
+		cmocka_unit_test(commands_end),
+		cmocka_unit_test(what_a_guest_may_not_say_ends_it),
 		cmocka_unit_test(time_limit),
 		cmocka_unit_test(a_reader_that_goes_ends_the_guest),
 		cmocka_unit_test(a_reader_that_stalls_cannot_hold_up_a_signal),
