@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +18,46 @@ static int add_forward(struct rl_outside *outside, struct rl_cmd *cmd)
 	return 1;
 }
 
+/* HOSTDIR[=/GUESTDIR][,ro]: both may hold anything; the last "=/" splits. */
+static int add_share(struct rl_outside *outside, struct rl_cmd *cmd)
+{
+	struct rl_guest_share share = {.read_only = false};
+	char *text = rl_strdup(cmd->value), *place = NULL, *real = NULL;
+	size_t size = strlen(text);
+	const char *name;
+	int result = 1;
+
+	if (size > 3 && !strcmp(text + size - 3, ",ro")) {
+		share.read_only = true;
+		text[size - 3] = '\0';
+	}
+	for (char *p = text; (p = strstr(p, "=/")); p++)
+		place = p;
+	if (place)
+		*place++ = '\0';
+	if (!*text)
+		result = rl_cmd_usage(cmd, "--share takes HOSTDIR[=/GUESTDIR][,ro], not '%s'", cmd->value);
+	else if (!(real = realpath(text, NULL)))
+		result = rl_fail_errno(&cmd->err, text, "share with the guest", errno);
+	if (result == 1) {
+		name = strrchr(real, '/') + 1;
+		if (place ? !place[strspn(place, "/")] : !*name)
+			result = rl_cmd_usage(cmd, "--share '%s': where in the guest? (%s=/GUESTDIR)", text, text);
+		share.folder = real;
+		share.place = place ? rl_strdup(place) : rl_printf("/mnt/%s", name);
+		RL_GROW(outside->shares, outside->share_count, outside->share_room);
+		outside->shares[outside->share_count++] = share;
+	}
+	free(text);
+	return result;
+}
+
 int rl_outside_option(struct rl_outside *outside, struct rl_cmd *cmd, int id)
 {
 	if (id == RL_OPT_FORWARD)
 		return add_forward(outside, cmd);
+	if (id == RL_OPT_SHARE)
+		return add_share(outside, cmd);
 	if (id != RL_OPT_NET)
 		return 0;
 	if (strcmp(cmd->value, "none") && strcmp(cmd->value, "user"))
@@ -33,6 +70,10 @@ int rl_outside_check(const struct rl_outside *outside, struct rl_cmd *cmd)
 {
 	if (outside->forward_count && outside->net && strcmp(outside->net, "user"))
 		return rl_cmd_usage(cmd, "--forward needs --net user");
+	for (size_t i = 0; i < outside->share_count; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(outside->shares[i].place, outside->shares[k].place) == 0)
+				return rl_cmd_usage(cmd, "two shares at %s", outside->shares[i].place);
 	return 0;
 }
 
@@ -58,6 +99,8 @@ void rl_outside_apply(
 {
 	size_t given = recipe ? recipe->forward.count : 0, count = outside->forward_count;
 
+	guest->shares = outside->shares;
+	guest->share_count = outside->share_count;
 	if (outside->net)
 		guest->network = strcmp(outside->net, "user") == 0;
 	else
@@ -82,4 +125,9 @@ void rl_outside_free(struct rl_outside *outside)
 {
 	free(outside->forwards);
 	free(outside->all);
+	for (size_t i = 0; i < outside->share_count; i++) {
+		free((char *)outside->shares[i].folder);
+		free((char *)outside->shares[i].place);
+	}
+	free(outside->shares);
 }

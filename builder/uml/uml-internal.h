@@ -7,6 +7,7 @@
  *     disk.c      disks: opened and checked before the start, synced after the end
  *     place.c     where the run folder goes; can memory be mapped executable there
  *     guardian.c  the process that owns the guest's processes and its run folder
+ *     confine.c   the root and the namespaces of a guest that has shares
  *     console.c   the two ends of the guest's console; this process's terminal
  *     text.c      what is done to the console's bytes: escape key, line ends, a panic's words
  *     relay.c     moves the console's bytes and watches for the end, signals and the time limit
@@ -28,6 +29,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "uml/channel.h"
+#include "uml/confine.h"
 #include "uml/uml.h"
 
 #include <stdbool.h>
@@ -98,6 +100,8 @@ int rl_place_try(const char *place);
 uint64_t rl_place_room(const char *place);
 /* The best place for so much memory, or NULL if none can be used at all. */
 const char *rl_place_choose(uint64_t memory);
+/* A file without a name, where the run folder for so much memory will be: -1 and errno. */
+int rl_place_file(uint64_t memory);
 #define RL_RUN_FOLDER "rootlet-" /* begins their names; 16 hexadecimal digits follow */
 /* A new name for a run folder, not yet made; the caller frees it. */
 int rl_run_folder(uint64_t memory, char **path, struct rl_error *err);
@@ -169,6 +173,7 @@ struct rl_guardian_job {
 	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
 	int messages; /* becomes UML's stdout and stderr */
 	int channel, network; /* further ones that it inherits; -1: none */
+	struct rl_confine *confine; /* NULL: the kernel runs where we do */
 	const struct rl_console *console;
 };
 
