@@ -1,9 +1,20 @@
-#include "uml/confine.h"
-
+/*
+ * A root of its own for the kernel of a guest that has shares: of the host it sees nothing but those folders, its disks,
+ * its run folder, the libraries that it is made of, and a few devices.
+ *
+ * hostfs by itself is no limit: "-o /.." of a mount climbs out of any folder, and hostfs=DIR only stands in front of
+ * it. Nor is Landlock: it has no say in chmod(), chown(), utime(), stat() and readlink(). So there are namespaces, for
+ * which no right is needed where user namespaces are allowed: of users, mounts, processes, the network, IPC and names.
+ * There is no /proc in there: its /proc/PID/fd would be a way to a disk that is read-only, and to the kernel's memory.
+ * What UML opens as /proc/self/fd/N are files that stand there.
+ *
+ * A process that is the first of its kind in there, the holder, makes them and stays; when it ends all in them does.
+ */
 #include "uml/uml-internal.h"
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "ubd/disk.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -117,6 +128,25 @@ static int look_at(struct rl_confine *confine, size_t i, struct rl_error *err)
 	return 0;
 }
 
+static int find_backing(struct rl_confine *confine, size_t i, struct rl_error *err)
+{
+	const struct rl_disk_options options = {.cow = true};
+	struct rl_disk *disk;
+	int result = 0;
+
+	if (!confine->guest->disks[i].cow)
+		return 0;
+	if (rl_disk_open(confine->guest->disks[i].cow, &options, &disk, err))
+		return -1;
+	if (*rl_disk_backing(disk) == '/')
+		confine->backings[i] = rl_strdup(rl_disk_backing(disk));
+	else
+		result = rl_fail(err, confine->guest->disks[i].cow, "use with a share",
+			"its backing file is not told by an absolute path");
+	rl_disk_close(disk);
+	return result;
+}
+
 int rl_confine_open(struct rl_confine *confine, const struct rl_guest *guest, const int *disks,
 	const char *kernel, struct rl_error *err)
 {
@@ -125,6 +155,9 @@ int rl_confine_open(struct rl_confine *confine, const struct rl_guest *guest, co
 	confine->folders = rl_calloc(guest->share_count, sizeof(*confine->folders));
 	for (size_t i = 0; i < guest->share_count; i++)
 		if (look_at(confine, i, err))
+			return -1;
+	for (size_t i = 0; i < guest->disk_count; i++)
+		if (find_backing(confine, i, err))
 			return -1;
 	confine->kernel = open(kernel, O_RDONLY | O_CLOEXEC);
 	if (confine->kernel < 0)
@@ -138,18 +171,16 @@ void rl_confine_close(struct rl_confine *confine)
 	confine->folders = NULL;
 	free(confine->folder);
 	confine->folder = NULL;
+	for (size_t i = 0; i < RL_DISKS_MAX; i++) {
+		free(confine->backings[i]);
+		confine->backings[i] = NULL;
+	}
 	rl_close(&confine->kernel);
 	rl_close(&confine->pidfd);
 	rl_argv_free(&confine->libraries);
 }
 
 /* ---- in the holder: the root ---- */
-
-/* The job disk has no name; for as long as the root is made it has this one. */
-static char *job_path(const struct rl_confine *confine)
-{
-	return rl_printf("%s/job", confine->folder);
-}
 
 /* Keeps errno for the failure. */
 __attribute__((format(printf, 2, 3))) static int cannot(
@@ -252,12 +283,14 @@ static int take_shares(struct root *root)
 }
 
 /* What is opened already has no place in these mounts: so each is looked for again. */
-static int take_disk(struct root *root, int fd, const char *path, bool read_only)
+static int take_disk(struct root *root, size_t i, const char *path, bool read_only)
 {
+	int fd = root->confine->disks[i], result;
 	char *place = rl_printf("/proc/self/fd/%d", fd);
-	int result = take(root, path, place, MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0));
+	const char *name = root->confine->names[i];
 	struct stat st;
 
+	result = take(root, name ? name : path, place, MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0));
 	free(place);
 	if (result)
 		return -1;
@@ -268,17 +301,20 @@ static int take_disk(struct root *root, int fd, const char *path, bool read_only
 
 static int take_disks(struct root *root)
 {
-	const struct rl_guest *guest = root->confine->guest;
-	char *job = job_path(root->confine);
-	int result = 0;
+	const struct rl_confine *confine = root->confine;
+	const struct rl_guest *guest = confine->guest;
 
-	for (size_t i = 0; !result && i < guest->disk_count; i++)
-		result = take_disk(
-			root, root->confine->disks[i], guest->disks[i].path, guest->disks[i].read_only);
-	if (!result && guest->command)
-		result = take_disk(root, root->confine->disks[RL_JOB_DISK], job, true);
-	free(job);
-	return result;
+	for (size_t i = 0; i < guest->disk_count; i++) {
+		const struct rl_guest_disk *disk = &guest->disks[i];
+
+		if (take_disk(root, i, disk->cow ? disk->cow : disk->path, disk->read_only))
+			return -1;
+		/* UML finds the file below a COW file by the path in its header. */
+		if (disk->cow && take(root, confine->backings[i], confine->backings[i],
+					 MOUNT_ATTR_NOSUID | MOUNT_ATTR_RDONLY))
+			return -1;
+	}
+	return guest->command ? take_disk(root, RL_JOB_DISK, "", true) : 0;
 }
 
 static int take_all(struct root *root)
@@ -421,16 +457,52 @@ static int start_holder(struct rl_confine *confine, const int go[2], const int r
 	return 0;
 }
 
-static int name_job(const struct rl_confine *confine, bool named)
+/* A folder in which a name for the file can be made: the run folder, or where it lies; the caller frees it. */
+static char *name_beside(const struct rl_confine *confine, int fd)
 {
-	char *from = rl_printf("/proc/self/fd/%d", confine->disks[RL_JOB_DISK]), *path = job_path(confine);
-	int result = 0;
+	char link[64], path[PATH_MAX], *slash;
+	struct stat file, folder;
+	ssize_t n;
 
-	if (confine->guest->command)
-		result = named ? linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) : unlink(path);
-	free(from);
-	free(path);
-	return result;
+	if (fstat(fd, &file) == 0 && stat(confine->folder, &folder) == 0 && file.st_dev == folder.st_dev)
+		return rl_printf("%s/disk-%d", confine->folder, fd);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	if (slash)
+		*slash = '\0';
+	return rl_printf("%s/.%s-%d", slash ? path : "", strrchr(confine->folder, '/') + 1, fd);
+}
+
+/* Gives the disks that have no name one for as long as the root is made. */
+static int name_disks(struct rl_confine *confine)
+{
+	for (size_t i = 0; i < RL_DISKS_MAX; i++) {
+		char link[64];
+		struct stat st;
+
+		if (confine->disks[i] < 0 || fstat(confine->disks[i], &st) || st.st_nlink)
+			continue;
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", confine->disks[i]);
+		confine->names[i] = name_beside(confine, confine->disks[i]);
+		if (linkat(AT_FDCWD, link, AT_FDCWD, confine->names[i], AT_SYMLINK_FOLLOW)) {
+			free(confine->names[i]);
+			confine->names[i] = NULL;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void unname_disks(struct rl_confine *confine)
+{
+	for (size_t i = 0; i < RL_DISKS_MAX; i++) {
+		if (confine->names[i])
+			unlink(confine->names[i]);
+		free(confine->names[i]);
+		confine->names[i] = NULL;
+	}
 }
 
 int rl_confine_start(struct rl_confine *confine, const char *folder, struct rl_confine_failure *failure)
@@ -441,15 +513,14 @@ int rl_confine_start(struct rl_confine *confine, const char *folder, struct rl_c
 	confine->folder = realpath(folder, NULL);
 	if (!confine->folder || pipe2(go, O_CLOEXEC) || pipe2(report, O_CLOEXEC))
 		result = cannot(failure, "namespaces of its own");
-	if (!result && name_job(confine, true))
-		result = cannot(failure, "name the job disk");
+	if (!result && name_disks(confine))
+		result = cannot(failure, "a name for a disk");
 	if (!result)
 		result = start_holder(confine, go, report, failure);
 	rl_close(&report[1]);
 	if (!result && (rl_write_all(go[1], "", 1) || rl_read_all(report[0], failure, sizeof(*failure))))
 		result = cannot(failure, "hold its namespaces");
-	if (!result && name_job(confine, false))
-		result = cannot(failure, "take the job disk's name away");
+	unname_disks(confine);
 	rl_close(&go[0]);
 	rl_close(&go[1]);
 	rl_close(&report[0]);

@@ -26,25 +26,6 @@ void rl_places(const char *places[RL_PLACES + 1])
 	places[n] = NULL;
 }
 
-<<<<<<< HEAD
-=======
-static int unnamed_file(const char *place)
-{
-	int fd = open(place, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), saved;
-	char *name;
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd;
-	name = rl_printf("%s/rootlet-XXXXXX", place);
-	fd = mkostemp(name, O_CLOEXEC);
-	saved = errno;
-	if (fd >= 0)
-		unlink(name);
-	free(name);
-	errno = saved;
-	return fd;
-}
-
 int rl_place_file(uint64_t memory)
 {
 	const char *place = rl_place_choose(memory);
@@ -53,7 +34,6 @@ int rl_place_file(uint64_t memory)
 	return place ? open(place, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : (errno = ENOENT, -1);
 }
 
->>>>>>> 8d2376a (run --share: folders of the host, for a kernel that sees nothing else of it)
 int rl_place_try(const char *place)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -29,7 +29,6 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "uml/channel.h"
-#include "uml/confine.h"
 #include "uml/uml.h"
 
 #include <stdbool.h>
@@ -105,6 +104,50 @@ int rl_place_file(uint64_t memory);
 #define RL_RUN_FOLDER "rootlet-" /* begins their names; 16 hexadecimal digits follow */
 /* A new name for a run folder, not yet made; the caller frees it. */
 int rl_run_folder(uint64_t memory, char **path, struct rl_error *err);
+
+/* ---- confine.c ---- */
+
+struct rl_confine {
+	const struct rl_guest *guest;
+	const int *disks; /* RL_DISKS_MAX descriptors, opened; -1: none */
+	struct rl_confine_file {
+		dev_t dev;
+		ino_t ino;
+	} *folders; /* what the shares' folders are, so that no others come in their places */
+	char *backings[RL_DISKS_MAX]; /* of COW files */
+	int kernel; /* opened; -1: none */
+	struct rl_argv libraries; /* what the kernel's file needs to be executed */
+	/* In the guardian. */
+	char *folder; /* the run folder's real path, in there and outside */
+	char *names[RL_DISKS_MAX]; /* of disks without one, for the time being */
+	pid_t holder; /* 0: none */
+	int pidfd; /* the holder's; -1 */
+};
+
+#define RL_CONFINE_NONE                                                                                      \
+	{                                                                                                    \
+		.kernel = -1, .libraries = RL_ARGV_NONE, .pidfd = -1                                         \
+	}
+
+/* Looks at all that is to be seen in there. */
+int rl_confine_open(struct rl_confine *confine, const struct rl_guest *guest, const int *disks,
+	const char *kernel, struct rl_error *err);
+void rl_confine_close(struct rl_confine *confine);
+
+#define RL_CONFINE_STEP 128
+
+/* What could not be done; errno is number. */
+struct rl_confine_failure {
+	int number;
+	char step[RL_CONFINE_STEP];
+};
+
+/* In the guardian, whose child the holder becomes: makes it all. 0, or -1 and failure. */
+int rl_confine_start(struct rl_confine *confine, const char *folder, struct rl_confine_failure *failure);
+/* As fork(): but the child, which is the caller's too, is in there, and has the rights to set itself up. */
+pid_t rl_confine_fork(const struct rl_confine *confine);
+/* In that child: gives the rights up and executes the kernel. Returns only if that fails: errno. */
+void rl_confine_execute(const struct rl_confine *confine, char *const *argv, char *const *env);
 
 /* ---- console.c ---- */
 
