@@ -22,10 +22,8 @@ static int add_forward(struct rl_outside *outside, struct rl_cmd *cmd)
 static int add_share(struct rl_outside *outside, struct rl_cmd *cmd)
 {
 	struct rl_guest_share share = {.read_only = false};
-	char *text = rl_strdup(cmd->value), *place = NULL, *real = NULL;
+	char *text = rl_strdup(cmd->value), *place = NULL;
 	size_t size = strlen(text);
-	const char *name;
-	int result = 1;
 
 	if (size > 3 && !strcmp(text + size - 3, ",ro")) {
 		share.read_only = true;
@@ -35,21 +33,15 @@ static int add_share(struct rl_outside *outside, struct rl_cmd *cmd)
 		place = p;
 	if (place)
 		*place++ = '\0';
-	if (!*text)
-		result = rl_cmd_usage(cmd, "--share takes HOSTDIR[=/GUESTDIR][,ro], not '%s'", cmd->value);
-	else if (!(real = realpath(text, NULL)))
-		result = rl_fail_errno(&cmd->err, text, "share with the guest", errno);
-	if (result == 1) {
-		name = strrchr(real, '/') + 1;
-		if (place ? !place[strspn(place, "/")] : !*name)
-			result = rl_cmd_usage(cmd, "--share '%s': where in the guest? (%s=/GUESTDIR)", text, text);
-		share.folder = real;
-		share.place = place ? rl_strdup(place) : rl_printf("/mnt/%s", name);
-		RL_GROW(outside->shares, outside->share_count, outside->share_room);
-		outside->shares[outside->share_count++] = share;
+	if (!*text) {
+		free(text);
+		return rl_cmd_usage(cmd, "--share takes HOSTDIR[=/GUESTDIR][,ro], not '%s'", cmd->value);
 	}
-	free(text);
-	return result;
+	share.place = place ? rl_strdup(place) : NULL;
+	share.folder = text;
+	RL_GROW(outside->shares, outside->share_count, outside->share_room);
+	outside->shares[outside->share_count++] = share;
+	return 1;
 }
 
 int rl_outside_option(struct rl_outside *outside, struct rl_cmd *cmd, int id)
@@ -66,14 +58,38 @@ int rl_outside_option(struct rl_outside *outside, struct rl_cmd *cmd, int id)
 	return 1;
 }
 
-int rl_outside_check(const struct rl_outside *outside, struct rl_cmd *cmd)
+/* The real path of the folder, and if nobody said where it belongs, a place by its name. */
+static int find_share(struct rl_outside *outside, struct rl_cmd *cmd, size_t i)
+{
+	struct rl_guest_share *share = &outside->shares[i];
+	char *given = (char *)share->folder, *real = realpath(given, NULL);
+	const char *name;
+
+	if (!real)
+		return rl_fail_errno(&cmd->err, given, "share with the guest", errno);
+	name = strrchr(real, '/') + 1;
+	if (share->place ? !share->place[strspn(share->place, "/")] : !*name) {
+		rl_cmd_usage(cmd, "--share '%s': where in the guest? (%s=/GUESTDIR)", given, given);
+		free(real);
+		return -1;
+	}
+	share->folder = real;
+	free(given);
+	if (!share->place)
+		share->place = rl_printf("/mnt/%s", name);
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(share->place, outside->shares[k].place) == 0)
+			return rl_cmd_usage(cmd, "two shares at %s", share->place);
+	return 0;
+}
+
+int rl_outside_check(struct rl_outside *outside, struct rl_cmd *cmd)
 {
 	if (outside->forward_count && outside->net && strcmp(outside->net, "user"))
 		return rl_cmd_usage(cmd, "--forward needs --net user");
 	for (size_t i = 0; i < outside->share_count; i++)
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(outside->shares[i].place, outside->shares[k].place) == 0)
-				return rl_cmd_usage(cmd, "two shares at %s", outside->shares[i].place);
+		if (find_share(outside, cmd, i))
+			return -1;
 	return 0;
 }
 
