@@ -110,8 +110,7 @@ static void tell_forward(void *context, const struct rl_forward *forward)
 	free(text);
 }
 
-void rl_outside_apply(
-	struct rl_outside *outside, const struct rl_run_recipe *recipe, struct rl_guest *guest)
+void rl_outside_apply(struct rl_outside *outside, const struct rl_run_recipe *recipe, struct rl_guest *guest)
 {
 	size_t given = recipe ? recipe->forward.count : 0, count = outside->forward_count;
 

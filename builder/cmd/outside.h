@@ -10,8 +10,10 @@
 enum { RL_OPT_NET = 850, RL_OPT_FORWARD, RL_OPT_SHARE };
 
 #define RL_OPTIONS_OUTSIDE                                                                                   \
-	{RL_OPT_SHARE, "share", "DIR[=PLACE][,ro]", "a folder of this host; without PLACE at /mnt/ITS-NAME"},          \
-		{RL_OPT_NET, "net", "none|user", "a network, without rights of the host's root: 10.0.2.2 is the host"}, \
+	{RL_OPT_SHARE, "share", "DIR[=PLACE][,ro]",                                                          \
+		"a folder of this host; without PLACE at /mnt/ITS-NAME"},                                    \
+		{RL_OPT_NET, "net", "none|user",                                                             \
+			"a network, without rights of the host's root: 10.0.2.2 is the host"},               \
 	{                                                                                                    \
 		RL_OPT_FORWARD, "forward", "PORT:PORT",                                                      \
 			"[ADDRESS:]HOSTPORT:GUESTPORT[/udp]: the guest's port is one of the host's"          \
@@ -34,8 +36,7 @@ int rl_outside_check(struct rl_outside *outside, struct rl_cmd *cmd);
  * What goes for this guest, which has cmd as its context, until it is freed. recipe: its run section, or NULL. Words of the command line
  * go before the recipe's; a forward, before the recipe's to the same port of the guest.
  */
-void rl_outside_apply(
-	struct rl_outside *outside, const struct rl_run_recipe *recipe, struct rl_guest *guest);
+void rl_outside_apply(struct rl_outside *outside, const struct rl_run_recipe *recipe, struct rl_guest *guest);
 void rl_outside_free(struct rl_outside *outside);
 
 #endif

@@ -35,8 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAMESPACES                                                                                           \
-	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 #define HOLDER_NAME     "rootlet-root"
 #define LIBRARY_SECONDS 10
@@ -243,8 +242,7 @@ static int take(struct root *root, const char *path, const char *place, uint64_t
 	struct piece piece = {.attributes = attributes};
 	struct stat st;
 
-	piece.mount =
-		open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	piece.mount = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (piece.mount < 0 || fstat(piece.mount, &st))
 		return cannot(root->failure, "%s", path);
 	piece.place = rl_strdup(place);
@@ -290,7 +288,8 @@ static int take_disk(struct root *root, size_t i, const char *path, bool read_on
 	const char *name = root->confine->names[i];
 	struct stat st;
 
-	result = take(root, name ? name : path, place, MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0));
+	result = take(
+		root, name ? name : path, place, MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0));
 	free(place);
 	if (result)
 		return -1;
@@ -327,7 +326,8 @@ static int take_all(struct root *root)
 		take(root, confine->folder, confine->folder, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
 		return -1;
 	for (size_t i = 0; i < RL_COUNT(devices); i++)
-		if (take(root, devices[i], devices[i], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY))
+		if (take(root, devices[i], devices[i],
+			    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY))
 			return -1;
 	for (size_t i = 0; i < confine->libraries.count; i++)
 		if (take(root, confine->libraries.items[i], confine->libraries.items[i],
@@ -408,7 +408,8 @@ static void hold(const struct rl_confine *confine, int go, int report)
 static int write_map(pid_t pid, const char *file, const char *text)
 {
 	char *path = rl_printf("/proc/%ld/%s", (long)pid, file);
-	int fd = open(path, O_WRONLY | O_CLOEXEC), result = fd < 0 ? -1 : rl_write_all(fd, text, strlen(text));
+	int fd = open(path, O_WRONLY | O_CLOEXEC),
+	    result = fd < 0 ? -1 : rl_write_all(fd, text, strlen(text));
 	int saved = errno;
 
 	rl_close(&fd);
@@ -436,8 +437,8 @@ static int set_users(pid_t pid)
 	return result;
 }
 
-static int start_holder(struct rl_confine *confine, const int go[2], const int report[2],
-	struct rl_confine_failure *failure)
+static int start_holder(
+	struct rl_confine *confine, const int go[2], const int report[2], struct rl_confine_failure *failure)
 {
 	pid_t pid = (pid_t)syscall(SYS_clone, NAMESPACES | SIGCHLD, NULL, NULL, NULL, 0);
 
@@ -569,7 +570,8 @@ pid_t rl_confine_fork(const struct rl_confine *confine)
 void rl_confine_execute(const struct rl_confine *confine, char *const *argv, char *const *env)
 {
 	/* What root keeps: to deal with files of others as it can outside. Nobody else keeps anything. */
-	static const unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID};
+	static const unsigned kept[] = {
+		CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID};
 
 	for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
 		bool keep = false;

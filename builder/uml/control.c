@@ -287,7 +287,8 @@ static int connect_console(const struct rl_running *guest, struct rl_error *err)
 
 static void leave_console(const struct rl_running *guest)
 {
-	char *path = rl_printf("/proc/%ld/cwd/%s/" ANSWER_NAME, (long)guest->pid, guest->name, (long)getpid());
+	char *path =
+		rl_printf("/proc/%ld/cwd/%s/" ANSWER_NAME, (long)guest->pid, guest->name, (long)getpid());
 
 	unlink(path);
 	free(path);

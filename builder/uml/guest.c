@@ -102,7 +102,8 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (guest->network && rl_net_open(&run->net, guest, err))
 		return -1;
-	if (rl_cmdline(guest, run->disks, run->console.guest, run->channel[1], run->net.guest, &run->argv, err))
+	if (rl_cmdline(
+		    guest, run->disks, run->console.guest, run->channel[1], run->net.guest, &run->argv, err))
 		return -1;
 	if (rl_preflight(guest, run->kernel, run->disks, &run->argv, err))
 		return -1;

@@ -31,8 +31,8 @@ static void describe(const struct rl_guest *guest, const struct rl_job_head *hea
 	for (size_t i = 0; i < command->variable_count; i++)
 		add_text(job, command->variables[i]);
 	for (size_t i = 0; i < guest->share_count; i++) {
-		char *share = rl_printf(
-			"%s:%s", guest->shares[i].read_only ? "ro" : "rw", guest->shares[i].place);
+		char *share =
+			rl_printf("%s:%s", guest->shares[i].read_only ? "ro" : "rw", guest->shares[i].place);
 
 		add_text(job, share);
 		free(share);

@@ -113,7 +113,7 @@ struct rl_confine {
 	struct rl_confine_file {
 		dev_t dev;
 		ino_t ino;
-	} *folders; /* what the shares' folders are, so that no others come in their places */
+	} * folders; /* what the shares' folders are, so that no others come in their places */
 	char *backings[RL_DISKS_MAX]; /* of COW files */
 	int kernel; /* opened; -1: none */
 	struct rl_argv libraries; /* what the kernel's file needs to be executed */
@@ -304,8 +304,7 @@ struct rl_job {
 	}
 
 /* Makes the disk. merged: the command's stdout and stderr go to the same place. */
-int rl_job_open(
-	struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err);
+int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err);
 void rl_job_close(struct rl_job *job);
 
 /* ---- network.c ---- */
