@@ -349,6 +349,7 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMM
 	"not\n"
 	"be executed; 127 it was not found.\n\n"
 	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n"
+	"  rootlet run root.ext4 --share src --forward 8080:80 -- make -C /mnt/src serve\n"
 	"  tar -c src | rootlet run dev --ephemeral --collect /tmp/out=. -- sh -c 'cd /tmp && tar x && make "
 	"-C src'\n",
 	options};

@@ -28,6 +28,9 @@
 #define RL_NET_DNS     "10.0.2.3"
 #define RL_NET_GUEST   "10.0.2.15"
 
+/* Where the kernel of a guest with shares has them, by their numbers, as folders of the host. */
+#define RL_SHARES "/rootlet-shares"
+
 #define RL_RING_SIZE   (1u << 20)
 #define RL_RING_SECTOR 512u /* what is read of the ring is aligned to this */
 
@@ -88,14 +91,14 @@ struct rl_fate_frame {
 #define RL_GRACE_MS     3000
 #define RL_GUEST_END_MS 5000
 
-/* The file /job: this, and then the strings folder, user, arguments, variables. */
+/* The file /job: this, and then the strings folder, user, arguments, variables, shares ("ro:" or "rw:" and a path). */
 struct rl_job_head {
 	uint64_t ring; /* where in the disk it begins */
 	uint32_t merged; /* stdout and stderr are the same file */
 	uint32_t tty; /* the command gets a terminal */
 	uint32_t rows, columns; /* of that */
 	uint32_t network; /* there is one, for the init to set up */
-	uint32_t arguments, variables; /* how many */
+	uint32_t arguments, variables, shares; /* how many */
 };
 
 #endif

@@ -100,6 +100,21 @@ static void add_job(int disk, int channel, struct rl_argv *argv)
 	rl_argv_add(argv, "init=/init");
 }
 
+static int add_shares(const struct rl_guest *guest, struct rl_argv *argv, struct rl_error *err)
+{
+	rl_argv_add(argv, guest->share_count ? "hostfs=" RL_SHARES : RL_NO_HOSTFS);
+	for (size_t i = 0; !guest->command && i < guest->share_count; i++) {
+		const struct rl_guest_share *share = &guest->shares[i];
+
+		if (share->place[strcspn(share->place, " \t\"\\")])
+			return rl_fail(err, share->place, ADD_WORD,
+				"it holds a blank, a quote or a backslash, which only a command's share may");
+		rl_argv_printf(
+			argv, "rootlet.share=%zu,%s,%s", i, share->read_only ? "ro" : "rw", share->place);
+	}
+	return 0;
+}
+
 static int add_network(const struct rl_guest *guest, int network, struct rl_argv *argv, struct rl_error *err)
 {
 	char *mac = rl_net_mac(guest->name ? guest->name : "guest");
@@ -135,7 +150,8 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	}
 	rl_argv_add(argv, "con=null");
 	rl_argv_printf(argv, "con0=fd:%d,fd:%d", console, console);
-	rl_argv_add(argv, RL_NO_HOSTFS);
+	if (add_shares(guest, argv, err))
+		return -1;
 	rl_argv_add(argv, "uml_dir=.");
 	add_umid(guest->name ? guest->name : "guest", argv);
 	if (guest->network && add_network(guest, network, argv, err))

@@ -19,11 +19,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CMDLINE_MAX    65536
 #define ANSWER_SECONDS 10
+#define ANSWER_NAME    "answer-%ld" /* in the umid folder, with our pid */
 #define KILL_SECONDS   10
 #define FOLDER_AGE_MIN 60 /* seconds: a younger one may be that of a guest which is just being started */
 #define FOLDER_NAME    "rootlet-" /* place.c; 16 hexadecimal digits follow */
@@ -238,25 +240,58 @@ const struct rl_running *rl_guests_get(const struct rl_guests *guests, const cha
 
 /* ---- the management console ---- */
 
-static int connect_console(const struct rl_running *guest, struct rl_error *err)
+/*
+ * In a process of its own, whose working folder becomes UML's: the run folder, whose own path may be longer than a
+ * socket's may. There is the socket for the answer, too: an address that UML finds also where it sees no other folder
+ * of the host, and is in another network (confine.c). Returns errno.
+ */
+static int join_console(const struct rl_running *guest, int fd)
 {
 	struct sockaddr_un ours = {.sun_family = AF_UNIX}, theirs = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	/* Its working folder is the run folder, whose own path may be longer than a socket's may. */
-	int n = snprintf(theirs.sun_path, sizeof(theirs.sun_path), "/proc/%ld/cwd/%s/mconsole",
-		(long)guest->pid, guest->name);
+	char *folder = rl_printf("/proc/%ld/cwd", (long)guest->pid);
+
+	if (snprintf(theirs.sun_path, sizeof(theirs.sun_path), "%s/mconsole", guest->name) >=
+			(int)sizeof(theirs.sun_path) ||
+		snprintf(ours.sun_path, sizeof(ours.sun_path), "%s/" ANSWER_NAME, guest->name,
+			(long)getppid()) >= (int)sizeof(ours.sun_path))
+		return ENAMETOOLONG;
+	/* The guest may be another user's, if we are root: then UML must be allowed to write to it. */
+	umask(0);
+	if (chdir(folder) || bind(fd, (struct sockaddr *)&ours, sizeof(ours)))
+		return errno;
+	if (connect(fd, (struct sockaddr *)&theirs, sizeof(theirs)) == 0)
+		return 0;
+	unlink(ours.sun_path);
+	return errno;
+}
+
+static int connect_console(const struct rl_running *guest, struct rl_error *err)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), number;
+	pid_t pid;
 
 	if (fd < 0)
 		return rl_fail_errno(err, guest->name, "talk to", errno);
-	/* The answer needs an address to come to: the system finds one. */
-	if (n < (int)sizeof(theirs.sun_path) &&
-		!bind(fd, (struct sockaddr *)&ours, sizeof(ours.sun_family)) &&
-		!connect(fd, (struct sockaddr *)&theirs, sizeof(theirs)))
+	pid = fork();
+	if (pid == 0)
+		_exit(join_console(guest, fd));
+	number = pid < 0 ? errno : rl_wait(pid);
+	if (pid > 0)
+		number = WIFEXITED(number) ? WEXITSTATUS(number) : EINTR;
+	if (!number)
 		return fd;
-	rl_fail(err, guest->name, "talk to", "its management console: %s",
-		n < (int)sizeof(theirs.sun_path) ? strerror(errno) : "its name is too long");
+	rl_fail(err, guest->name, "talk to", "its management console: %s", strerror(number));
 	close(fd);
 	return -1;
+}
+
+static void leave_console(const struct rl_running *guest)
+{
+	char *path =
+		rl_printf("/proc/%ld/cwd/%s/" ANSWER_NAME, (long)guest->pid, guest->name, (long)getpid());
+
+	unlink(path);
+	free(path);
 }
 
 static int get_answer(const struct rl_running *guest, int fd, struct rl_buf *answer, struct rl_error *err)
@@ -305,6 +340,7 @@ int rl_mconsole(
 		result = rl_fail_errno(err, guest->name, "talk to", errno);
 	else
 		result = get_answer(guest, fd, answer, err);
+	leave_console(guest);
 	close(fd);
 	return result;
 }

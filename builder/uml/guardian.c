@@ -35,12 +35,13 @@
 #define SAY_WELL 'w'
 
 /* What the guardian tells over the link. */
-enum note_kind { NOTE_STARTED, NOTE_NO_FOLDER, NOTE_NO_KERNEL, NOTE_ENDED };
+enum note_kind { NOTE_STARTED, NOTE_NO_FOLDER, NOTE_NO_ROOT, NOTE_NO_KERNEL, NOTE_ENDED };
 
 struct note {
 	enum note_kind kind;
 	int number; /* errno, for NOTE_NO_FOLDER and NOTE_NO_KERNEL */
 	pid_t uml; /* for NOTE_STARTED */
+	struct rl_confine_failure failure; /* for NOTE_NO_ROOT */
 	struct rl_guardian_end end; /* for NOTE_ENDED */
 };
 
@@ -95,20 +96,24 @@ static void become_uml(const struct rl_guardian_job *job, pid_t parent, int repo
 	setsid();
 	/* Which UML takes for the end of its own and, before that, of its children: see kill_all(). */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
+	/* Where it is confined it does not see its parent, but there the holder ends with that, and all with the holder. */
+	if (getppid() != (job->confine ? 0 : parent))
 		_exit(127);
 	/* A panic is an abort. */
 	setrlimit(RLIMIT_CORE, &no_core);
 	/* UML wants this and would execute itself once more to get it. */
 	personality(PER_LINUX | ADDR_NO_RANDOMIZE);
-	if (chdir(job->folder) == 0 && hand_over(job) == 0) {
+	if (chdir(job->confine ? job->confine->folder : job->folder) == 0 && hand_over(job) == 0) {
 		/*
 		 * As UML's controlling terminal the pty sends it SIGWINCH; otherwise UML starts a
 		 * helper in a session of its own for that.
 		 */
 		if (job->console->pty)
 			ioctl(job->console->guest, TIOCSCTTY, 0);
-		execve(job->kernel, job->argv, env);
+		if (job->confine)
+			rl_confine_execute(job->confine, job->argv, env);
+		else
+			execve(job->kernel, job->argv, env);
 	}
 	number = errno;
 	rl_write_all(report, &number, sizeof(number));
@@ -125,7 +130,7 @@ static pid_t start_uml(const struct rl_guardian_job *job)
 
 	if (pipe2(report, O_CLOEXEC))
 		return -1;
-	pid = fork();
+	pid = job->confine ? rl_confine_fork(job->confine) : fork();
 	if (pid == 0)
 		become_uml(job, parent, report[1]);
 	number = pid < 0 ? errno : 0;
@@ -240,7 +245,7 @@ static void kill_children(void)
 		closedir(proc);
 }
 
-/* Kills and reaps UML and all its offspring; returns UML's wait status. */
+/* Kills and reaps UML, if there is one, and all other offspring; returns UML's wait status. */
 static int kill_all(pid_t uml)
 {
 	int status = 0, one;
@@ -250,8 +255,10 @@ static int kill_all(pid_t uml)
 	 * UML and its children at once. If UML died alone, they would be let go from under ptrace where they are,
 	 * and what is the guest's would run on as a program of the host, system calls and all, until it is killed.
 	 */
-	kill(-uml, SIGKILL);
-	kill(uml, SIGKILL);
+	if (uml > 0) {
+		kill(-uml, SIGKILL);
+		kill(uml, SIGKILL);
+	}
 	do {
 		/* What had a group of its own comes here once its parent is dead. */
 		kill_children();
@@ -305,10 +312,18 @@ static void guard(const struct rl_guardian_job *job, int link)
 		tell(link, &note);
 		return;
 	}
+	if (job->confine && rl_confine_start(job->confine, job->folder, &note.failure)) {
+		note.kind = NOTE_NO_ROOT;
+		kill_all(0);
+		rl_remove_tree(AT_FDCWD, job->folder, NULL);
+		tell(link, &note);
+		return;
+	}
 	note.uml = start_uml(job);
 	if (note.uml < 0) {
 		note.kind = NOTE_NO_KERNEL;
 		note.number = errno;
+		kill_all(0);
 		rl_remove_tree(AT_FDCWD, job->folder, NULL);
 		tell(link, &note);
 		return;
@@ -338,6 +353,9 @@ static int started(struct rl_guardian *guardian, const struct rl_guardian_job *j
 	guardian->uml = note.uml;
 	if (note.kind == NOTE_NO_FOLDER)
 		return rl_fail_errno(err, job->folder, "make folder", note.number);
+	if (note.kind == NOTE_NO_ROOT)
+		return rl_fail(err, "shares", "keep the guest in them", "%s: %s (rootlet doctor tells more)",
+			note.failure.step, strerror(note.failure.number));
 	if (note.kind == NOTE_NO_KERNEL)
 		return rl_fail_errno(err, job->kernel, "start", note.number);
 	return 0;

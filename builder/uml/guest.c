@@ -23,6 +23,7 @@ struct run {
 	struct rl_argv argv;
 	struct rl_console console;
 	struct rl_net net;
+	struct rl_confine confine; /* if there are shares */
 	struct rl_guardian guardian;
 	struct rl_relay relay;
 	/* For a command. */
@@ -97,9 +98,12 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (rl_console_open(&run->console, console_use(guest), err))
 		return -1;
+	if (guest->share_count && rl_confine_open(&run->confine, guest, run->disks, run->kernel, err))
+		return -1;
 	if (guest->network && rl_net_open(&run->net, guest, err))
 		return -1;
-	if (rl_cmdline(guest, run->disks, run->console.guest, run->channel[1], run->net.guest, &run->argv, err))
+	if (rl_cmdline(
+		    guest, run->disks, run->console.guest, run->channel[1], run->net.guest, &run->argv, err))
 		return -1;
 	if (rl_preflight(guest, run->kernel, run->disks, &run->argv, err))
 		return -1;
@@ -122,6 +126,7 @@ static int start(struct run *run, struct rl_error *err)
 		.messages = run->messages[1],
 		.channel = run->channel[1],
 		.network = run->net.guest,
+		.confine = run->guest->share_count ? &run->confine : NULL,
 		.console = &run->console,
 	};
 
@@ -292,6 +297,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 		.argv = RL_ARGV_NONE,
 		.console = RL_CONSOLE_NONE,
 		.net = RL_NET_NONE,
+		.confine = RL_CONFINE_NONE,
 		.guardian = RL_GUARDIAN_NONE,
 	};
 	int status;
@@ -315,6 +321,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	rl_close(&run.messages[0]);
 	rl_close(&run.messages[1]);
 	rl_argv_free(&run.argv);
+	rl_confine_close(&run.confine);
 	free(run.kernel);
 	free(run.folder);
 	empty_standard(run.filled);

@@ -19,9 +19,10 @@ static void add_text(struct rl_buf *buf, const char *text)
 	rl_buf_bytes(buf, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static void describe(
-	const struct rl_guest_command *command, const struct rl_job_head *head, struct rl_buf *job)
+static void describe(const struct rl_guest *guest, const struct rl_job_head *head, struct rl_buf *job)
 {
+	const struct rl_guest_command *command = guest->command;
+
 	rl_buf_bytes(job, head, sizeof(*head));
 	add_text(job, command->folder);
 	add_text(job, command->user);
@@ -29,6 +30,13 @@ static void describe(
 		add_text(job, command->arguments[i]);
 	for (size_t i = 0; i < command->variable_count; i++)
 		add_text(job, command->variables[i]);
+	for (size_t i = 0; i < guest->share_count; i++) {
+		char *share =
+			rl_printf("%s:%s", guest->shares[i].read_only ? "ro" : "rw", guest->shares[i].place);
+
+		add_text(job, share);
+		free(share);
+	}
 }
 
 static int put_file(struct rl_tree *tree, const char *path, uint32_t mode, const void *bytes, size_t size,
@@ -115,6 +123,7 @@ int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, s
 		.network = guest->network,
 		.arguments = (uint32_t)command->argument_count,
 		.variables = (uint32_t)command->variable_count,
+		.shares = (uint32_t)guest->share_count,
 	};
 
 	struct rl_buf text = RL_BUF_NONE;
@@ -122,10 +131,12 @@ int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, s
 	int result;
 
 	rl_guest_init(&init);
-	describe(command, &head, &text);
+	describe(guest, &head, &text);
 	head.ring = (text.size + init + ROOM + 4095) / 4096 * 4096;
 	memcpy(text.data, &head, sizeof(head));
-	job->fd = memfd_create("rootlet-job", MFD_CLOEXEC);
+	/* In a root of its own UML does not find what has never been in a folder. */
+	job->fd = guest->share_count ? rl_place_file(guest->memory ? guest->memory : RL_MEMORY_DEFAULT)
+				     : memfd_create("rootlet-job", MFD_CLOEXEC);
 	if (job->fd < 0)
 		result = rl_fail_errno(err, SUBJECT, "make", errno);
 	else

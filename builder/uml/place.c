@@ -26,6 +26,14 @@ void rl_places(const char *places[RL_PLACES + 1])
 	places[n] = NULL;
 }
 
+int rl_place_file(uint64_t memory)
+{
+	const char *place = rl_place_choose(memory);
+
+	/* Not one that had a name: such a one never gets one again. */
+	return place ? open(place, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : (errno = ENOENT, -1);
+}
+
 int rl_place_try(const char *place)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

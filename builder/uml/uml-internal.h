@@ -7,6 +7,7 @@
  *     disk.c      disks: opened and checked before the start, synced after the end
  *     place.c     where the run folder goes; can memory be mapped executable there
  *     guardian.c  the process that owns the guest's processes and its run folder
+ *     confine.c   the root and the namespaces of a guest that has shares
  *     console.c   the two ends of the guest's console; this process's terminal
  *     text.c      what is done to the console's bytes: escape key, line ends, a panic's words
  *     relay.c     moves the console's bytes and watches for the end, signals and the time limit
@@ -98,9 +99,55 @@ int rl_place_try(const char *place);
 uint64_t rl_place_room(const char *place);
 /* The best place for so much memory, or NULL if none can be used at all. */
 const char *rl_place_choose(uint64_t memory);
+/* A file without a name, where the run folder for so much memory will be: -1 and errno. */
+int rl_place_file(uint64_t memory);
 #define RL_RUN_FOLDER "rootlet-" /* begins their names; 16 hexadecimal digits follow */
 /* A new name for a run folder, not yet made; the caller frees it. */
 int rl_run_folder(uint64_t memory, char **path, struct rl_error *err);
+
+/* ---- confine.c ---- */
+
+struct rl_confine {
+	const struct rl_guest *guest;
+	const int *disks; /* RL_DISKS_MAX descriptors, opened; -1: none */
+	struct rl_confine_file {
+		dev_t dev;
+		ino_t ino;
+	} * folders; /* what the shares' folders are, so that no others come in their places */
+	char *backings[RL_DISKS_MAX]; /* of COW files */
+	int kernel; /* opened; -1: none */
+	struct rl_argv libraries; /* what the kernel's file needs to be executed */
+	/* In the guardian. */
+	char *folder; /* the run folder's real path, in there and outside */
+	char *names[RL_DISKS_MAX]; /* of disks without one, for the time being */
+	pid_t holder; /* 0: none */
+	int pidfd; /* the holder's; -1 */
+};
+
+#define RL_CONFINE_NONE                                                                                      \
+	{                                                                                                    \
+		.kernel = -1, .libraries = RL_ARGV_NONE, .pidfd = -1                                         \
+	}
+
+/* Looks at all that is to be seen in there. */
+int rl_confine_open(struct rl_confine *confine, const struct rl_guest *guest, const int *disks,
+	const char *kernel, struct rl_error *err);
+void rl_confine_close(struct rl_confine *confine);
+
+#define RL_CONFINE_STEP 128
+
+/* What could not be done; errno is number. */
+struct rl_confine_failure {
+	int number;
+	char step[RL_CONFINE_STEP];
+};
+
+/* In the guardian, whose child the holder becomes: makes it all. 0, or -1 and failure. */
+int rl_confine_start(struct rl_confine *confine, const char *folder, struct rl_confine_failure *failure);
+/* As fork(): but the child, which is the caller's too, is in there, and has the rights to set itself up. */
+pid_t rl_confine_fork(const struct rl_confine *confine);
+/* In that child: gives the rights up and executes the kernel. Returns only if that fails: errno. */
+void rl_confine_execute(const struct rl_confine *confine, char *const *argv, char *const *env);
 
 /* ---- console.c ---- */
 
@@ -169,6 +216,7 @@ struct rl_guardian_job {
 	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
 	int messages; /* becomes UML's stdout and stderr */
 	int channel, network; /* further ones that it inherits; -1: none */
+	struct rl_confine *confine; /* NULL: the kernel runs where we do */
 	const struct rl_console *console;
 };
 
@@ -256,8 +304,7 @@ struct rl_job {
 	}
 
 /* Makes the disk. merged: the command's stdout and stderr go to the same place. */
-int rl_job_open(
-	struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err);
+int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err);
 void rl_job_close(struct rl_job *job);
 
 /* ---- network.c ---- */

@@ -28,6 +28,13 @@ struct rl_guest_disk {
 	bool forget; /* the COW file is gone afterwards, and need not be safe on its disk */
 };
 
+/* A folder of the host that the guest has, too, through hostfs: with what is in it as it is on the host. */
+struct rl_guest_share {
+	const char *folder; /* an absolute path without symlinks in it */
+	const char *place; /* where the guest has it: an absolute path */
+	bool read_only; /* the host sees to that */
+};
+
 /* What the guest runs instead of its own init; see rl_guest_run(). */
 struct rl_guest_command {
 	const char *const
@@ -66,6 +73,15 @@ struct rl_guest {
 	const char *const *append; /* further words of the kernel's command line */
 	size_t append_count;
 	uint64_t seconds; /* time limit; 0: none */
+	/*
+	 * With shares the kernel runs in namespaces of its own, in which nothing else of the host is to be seen. Whoever
+	 * has a file on the host has it in the guest, under the same number; other users than the one who runs the guest
+	 * are 65534, unless that is root. A command has them mounted; a guest that runs its own init is told where they
+	 * belong, by a word of its kernel's command line for each: rootlet.share=NUMBER,ro|rw,PLACE. Whoever mounts it
+	 * says mount -t hostfs -o /NUMBER.
+	 */
+	const struct rl_guest_share *shares;
+	size_t share_count;
 	/*
 	 * A network of its own, vec0, behind which is this host (10.0.2.2, also for what listens on 127.0.0.1 only) and
 	 * whatever this user can reach; 10.0.2.3 is the host's resolver. The guest is 10.0.2.15, by DHCP or, for a

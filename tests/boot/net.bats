@@ -39,6 +39,7 @@ while True:
     with open('sunk.new', 'wb') as f:
         while piece := connection.recv(1 << 20):
             f.write(piece)
+    connection.close()
     os.rename('sunk.new', 'sunk%d' % n)
     n += 1
 END

@@ -242,7 +242,8 @@ static void mistakes_in_an_image(void **state)
 		{"run { append = { 'a b' } }", 2, "append 'a b' has a blank in it"},
 		{"run { net = tap }", 2, "net 'tap' is neither user nor none"},
 		{"run { forward = { 22 } }", 2, "forward '22' is not [ADDRESS:]HOSTPORT:GUESTPORT"},
-		{"run { forward = { '1:0' } }", 2, "forward '1:0' has a port of the guest that is not 1 to 65535"},
+		{"run { forward = { '1:0' } }", 2,
+			"forward '1:0' has a port of the guest that is not 1 to 65535"},
 	};
 	static const struct mistake alone[] = {
 		{"", 1, "'summary' is missing"},

@@ -123,7 +123,8 @@ static bool read_job(struct job *job, struct failure *failure)
 	job->user = next_text(&at, bytes + size);
 	job->arguments = next_texts(&at, bytes + size, job->head.arguments);
 	job->variables = next_texts(&at, bytes + size, job->head.variables);
-	if (!job->arguments || !job->variables)
+	job->shares = next_texts(&at, bytes + size, job->head.shares);
+	if (!job->arguments || !job->variables || !job->shares)
 		return fail(failure, RL_FATE_TROUBLE, ENOMEM, "/job", "read from the job disk");
 	return true;
 }

@@ -17,7 +17,7 @@
 struct job {
 	struct rl_job_head head;
 	const char *folder, *user; /* "": none was asked for */
-	char **arguments, **variables; /* with a NULL behind the last */
+	char **arguments, **variables, **shares; /* with a NULL behind the last */
 };
 
 /* How a step failed: what rootlet says of it. */

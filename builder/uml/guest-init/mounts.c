@@ -235,6 +235,44 @@ static bool mount_fstab(struct failure *failure)
 	return true;
 }
 
+/* ---- folders of the host ---- */
+
+/* The path of a folder, with those above it. */
+static void make_folders(char *path)
+{
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		SYS(mkdir, path, 0755);
+		*p = '/';
+	}
+	SYS(mkdir, path, 0755);
+}
+
+static bool mount_shares(char **shares, struct failure *failure)
+{
+	for (uint32_t i = 0; shares[i]; i++) {
+		char *place = shares[i] + 3, name[16] = "", *at = name + sizeof(name) - 1;
+		uint32_t number = i;
+		long result;
+
+		do
+			*--at = (char)('0' + number % 10);
+		while (number /= 10);
+		*--at = '/';
+		make_folders(place);
+		result = SYS(mount, "none", place, "hostfs", begins(shares[i], "ro:") ? MS_RDONLY : 0, at);
+		if (result == -ENODEV)
+			return fail(failure, RL_FATE_TROUBLE, (int)-result, place,
+				"mount the host's folder there (is HOSTFS in the kernel?)");
+		if (result)
+			return fail(failure, RL_FATE_TROUBLE, (int)-result, place,
+				"mount the host's folder there");
+	}
+	return true;
+}
+
 bool enter_root(const struct job *job, struct failure *failure)
 {
 	long result = mount_writable("/dev/ubda", "/root", "auto", 0);
@@ -250,7 +288,8 @@ bool enter_root(const struct job *job, struct failure *failure)
 	SYS(chdir, "/");
 	mount_usual();
 	set_hostname();
-	return start_network(job->head.network, failure) && mount_fstab(failure);
+	return start_network(job->head.network, failure) && mount_fstab(failure) &&
+	       mount_shares(job->shares, failure);
 }
 
 /* ---- the end ---- */
