@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 #include "cmd/json.h"
 
+#include "recipe/recipe.h"
 #include "uml/uml.h"
 
 #include <stdio.h>
@@ -39,6 +40,7 @@ static int run(struct rl_cmd *cmd)
 {
 	struct rl_finding *findings = NULL;
 	const char *kernel = NULL;
+	struct rl_list disks = {.items = NULL};
 	json_t *array;
 	bool json = false, bad = false;
 	size_t count = 0;
@@ -50,11 +52,13 @@ static int run(struct rl_cmd *cmd)
 		else if (id == OPT_KERNEL)
 			kernel = cmd->value;
 		else
-			rl_cmd_usage(cmd, "it takes no arguments");
+			rl_list_add(&disks, cmd->value);
 	}
+	if (!rl_failed(&cmd->err))
+		rl_doctor(kernel, (const char *const *)disks.items, disks.count, &findings, &count);
+	rl_list_free(&disks);
 	if (rl_failed(&cmd->err))
 		return rl_cmd_failed(cmd);
-	rl_doctor(kernel, &findings, &count);
 	array = json_array();
 	for (size_t i = 0; i < count; i++) {
 		bad = bad || (!findings[i].good && findings[i].needed);
@@ -72,6 +76,9 @@ static int run(struct rl_cmd *cmd)
 	return status ? status : bad ? RL_EXIT_FAILED : RL_EXIT_DONE;
 }
 
-const struct rl_verb rl_verb_doctor = {"doctor", run, "Running:", "",
+const struct rl_verb rl_verb_doctor = {"doctor", run, "Running:", "[IMAGE]...",
 	"can this host build and boot, and if not, what to do",
-	"Exit status 1 if something that is needed is missing.\n", options};
+	"With images, also whether each of them can be a guest's root.\n"
+	"Exit status 1 if something that is needed is missing.\n\n  rootlet doctor --kernel ./linux "
+	"root.ext4\n",
+	options};

@@ -5,16 +5,13 @@
 #include "base/mem.h"
 #include "base/signals.h"
 #include "cmd/command.h"
-#include "machine/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,7 +31,6 @@ struct running {
 	int out, err; /* -1: at its end */
 	int64_t start_ms, heard_ms; /* when it was started, and last said something */
 	bool ended; /* by us */
-	char *folder;
 };
 
 struct state {
@@ -54,65 +50,6 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* ---- disks ---- */
-
-static int copy_data(int from, int to, off_t size)
-{
-	off_t at = 0, end;
-
-	if (ioctl(to, FICLONE, from) == 0)
-		return 0;
-	if (ftruncate(to, size))
-		return -1;
-	while (at < size && (at = lseek(from, at, SEEK_DATA)) >= 0) {
-		end = lseek(from, at, SEEK_HOLE);
-		if (end < 0)
-			return -1;
-		while (at < end) {
-			off_t target = at;
-			ssize_t n = copy_file_range(from, &at, to, &target, (size_t)(end - at), 0);
-
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n <= 0)
-				return -1;
-		}
-	}
-	/* ENXIO: behind it there is no data any more. */
-	return at >= size || errno == ENXIO ? 0 : -1;
-}
-
-static int copy_disk(const char *from, const char *to, struct rl_error *err)
-{
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = -1, result = 0;
-	off_t size = in < 0 ? -1 : lseek(in, 0, SEEK_END);
-
-	if (size < 0)
-		result = rl_fail_errno(err, from, "read", errno);
-	if (!result)
-		out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (!result && (out < 0 || copy_data(in, out, size)))
-		result = rl_fail_errno(err, to, "write", errno);
-	rl_close(&in);
-	rl_close(&out);
-	return result;
-}
-
-static int copy_disks(const struct rl_test_runs *runs, const char *folder, struct rl_error *err)
-{
-	int result = rl_make_folders(folder, err);
-
-	for (size_t i = 0; i < runs->recipe->disk_count && !result; i++) {
-		char *from = rl_machine_disk_path(runs->images, &runs->recipe->disks[i]);
-		char *to = rl_machine_disk_path(folder, &runs->recipe->disks[i]);
-
-		result = copy_disk(from, to, err);
-		free(from);
-		free(to);
-	}
-	return result;
-}
-
 /* ---- one test ---- */
 
 static void make_words(const struct rl_test_runs *runs, const struct running *r, struct rl_argv *argv)
@@ -123,7 +60,8 @@ static void make_words(const struct rl_test_runs *runs, const struct running *r,
 	rl_argv_add(argv, "/proc/self/exe");
 	for (size_t i = 0; i + 1 < runs->words->count; i++)
 		rl_argv_add(argv, runs->words->items[i]);
-	rl_argv_printf(argv, "--output=%s", r->folder);
+	rl_argv_printf(argv, "--output=%s", runs->images);
+	rl_argv_add(argv, "--ephemeral");
 	rl_argv_printf(argv, "--timeout=%llu", (unsigned long long)seconds);
 	for (size_t i = 0; i < test->append.count; i++)
 		rl_argv_printf(argv, "--append=%s", test->append.items[i]);
@@ -183,12 +121,9 @@ static int start(struct state *s, struct running *r, struct rl_error *err)
 		.result = &s->results[index],
 		.out = -1,
 		.err = -1,
-		.folder = rl_printf("%s/%zu", s->runs->folder, index),
 	};
 	r->expect.patterns = r->test->output.items;
 	r->expect.count = r->test->output.count;
-	if (copy_disks(s->runs, r->folder, err))
-		return -1;
 	r->start_ms = r->heard_ms = now_ms();
 	return spawn(s->runs, r, err);
 }
@@ -251,9 +186,6 @@ static void clear(struct running *r)
 		rl_wait(r->pid);
 	}
 	rl_expect_free(&r->expect);
-	if (r->folder)
-		rl_remove_tree(AT_FDCWD, r->folder, NULL);
-	free(r->folder);
 	*r = (struct running){.out = -1, .err = -1};
 }
 

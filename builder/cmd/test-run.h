@@ -1,6 +1,6 @@
 /*
- * The tests of an image recipe, each in a `rootlet run` of its own, on copies of the disks: they disturb
- * neither the images nor each other.
+ * The tests of an image recipe, each in a `rootlet run --ephemeral` of its own: they disturb neither the images
+ * nor each other.
  */
 #ifndef RL_CMD_TEST_RUN_H
 #define RL_CMD_TEST_RUN_H
@@ -27,7 +27,6 @@ struct rl_test_runs {
 	const struct rl_test_recipe *const *tests;
 	size_t count;
 	const char *images; /* where the images are */
-	const char *folder; /* for what is needed while they run */
 	unsigned jobs; /* so many at a time */
 	uint64_t seconds; /* time limit for each; 0: its own */
 	/* Called in the order of the tests. */

@@ -216,7 +216,7 @@ static void disk_done(const char *path, enum rl_disk_state state, uint64_t size,
 		rl_cmd_note(t->cmd, "%s: written, %s", path, rl_format_size(text, size));
 }
 
-static int run_tests(struct test *t, const char *folder)
+static int run_tests(struct test *t)
 {
 	struct rl_cmd *cmd = t->cmd;
 	struct rl_argv words = RL_ARGV_NONE;
@@ -228,7 +228,6 @@ static int run_tests(struct test *t, const char *folder)
 		.tests = t->chosen,
 		.count = t->chosen_count,
 		.images = t->machine.folder,
-		.folder = folder,
 		.jobs = jobs < t->chosen_count ? jobs : (unsigned)t->chosen_count,
 		.seconds = t->seconds,
 		.done = done,
@@ -253,23 +252,24 @@ static int run_tests(struct test *t, const char *folder)
 	return result;
 }
 
-static int in_folder(struct test *t)
+/* In the images of -o, or in new ones that are gone afterwards. */
+static int prepare_and_run(struct test *t)
 {
 	const char *place = getenv("TMPDIR");
-	char *folder = rl_printf("%s/rootlet-test-XXXXXX", place && *place == '/' ? place : "/tmp");
-	char *images = rl_printf("%s/images", folder);
-	int result = 0;
+	char *folder;
+	int result;
 
-	if (!mkdtemp(folder))
-		result = rl_fail_errno(&t->cmd->err, folder, "make folder", errno);
-	if (!result) {
-		memcpy(images, folder, strlen(folder));
-		t->machine.folder = t->images ? t->images : images;
-		result = run_tests(t, folder);
-		if (rl_remove_tree(AT_FDCWD, folder, &t->cmd->err))
-			result = -1;
+	if (t->images) {
+		t->machine.folder = t->images;
+		return run_tests(t);
 	}
-	free(images);
+	folder = rl_printf("%s/rootlet-test-XXXXXX", place && *place == '/' ? place : "/tmp");
+	if (!mkdtemp(folder)) {
+		result = rl_fail_errno(&t->cmd->err, folder, "make folder", errno);
+	} else {
+		t->machine.folder = folder;
+		result = run_tests(t) | rl_remove_tree(AT_FDCWD, folder, &t->cmd->err);
+	}
 	free(folder);
 	return result;
 }
@@ -285,7 +285,7 @@ static int test(struct rl_cmd *cmd)
 	if (!result && t.list)
 		list(&t);
 	else if (!result)
-		result = in_folder(&t);
+		result = prepare_and_run(&t);
 	if (t.json && !result)
 		rl_json_print(t.json);
 	else
@@ -301,7 +301,9 @@ static int test(struct rl_cmd *cmd)
 
 const struct rl_verb rl_verb_test = {"test", test, "Running:", "NAME|FILE.conf [TEST]...",
 	"boot an image recipe for each of its tests, and tell how they went",
-	"The images are built as by rootlet build, in a folder of their own, and each test has its own\n"
-	"copy of the disks. The results are TAP, in the recipe's order. Exit status 1 if a test failed.\n\n"
+	"The images are built as by rootlet build, but in a temporary folder, and what a test writes to "
+	"them\n"
+	"is forgotten after it. The results are TAP, in the recipe's order. Exit status 1 if a test "
+	"failed.\n\n"
 	"  rootlet test demo\n  rootlet test -j 4 --kernel ./linux mine.conf \"the web server answers\"\n",
 	options};

@@ -11,7 +11,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,13 +57,53 @@ static bool try_program(char *const *argv, char **found)
 	return good;
 }
 
+/* What is missing, as a list; NULL: nothing. */
+static char *missing_options(const struct rl_kernel_option *options, size_t count)
+{
+	struct rl_buf text = RL_BUF_NONE;
+
+	for (size_t i = 0; i < count; i++)
+		if (options[i].state != RL_OPTION_BUILT_IN)
+			rl_buf_printf(&text, "%s%s%s", text.size ? ", " : "no ", options[i].name,
+				options[i].state == RL_OPTION_MODULE ? " (a module)" : "");
+	return text.size ? rl_buf_string(&text) : NULL;
+}
+
+/* What runs need of it; one for which that is not known goes by without a word. */
+static void check_options(struct report *report, const char *path)
+{
+	struct rl_kernel_option needed[] = {{.name = "BLK_DEV_UBD"}, {.name = "EXT4_FS"},
+		{.name = "BINFMT_ELF"}, {.name = "PROC_FS"}, {.name = "TTY"}};
+	struct rl_kernel_option useful[] = {{.name = "DEVTMPFS"}, {.name = "HOSTFS"},
+		{.name = "UML_NET_VECTOR"}, {.name = "UML_TIME_TRAVEL_SUPPORT"}};
+	bool known;
+	char *missing;
+
+	if (rl_kernel_options(path, needed, RL_COUNT(needed), &known, NULL) || !known ||
+		rl_kernel_options(path, useful, RL_COUNT(useful), &known, NULL))
+		return;
+	missing = missing_options(needed, RL_COUNT(needed));
+	add(report, "kernel config", true, !missing,
+		missing ? missing : rl_strdup("what disks and programs need"),
+		rl_strdup(
+			"build the kernel with these options; the package linux-um has them: run { kernel = "
+			"\"linux-um\" }"));
+	missing = missing_options(useful, RL_COUNT(useful));
+	add(report, "kernel extras", false, !missing,
+		missing ? missing : rl_strdup("devtmpfs, shares, network, time-travel"),
+		rl_strdup("only --share (HOSTFS), --net (UML_NET_VECTOR) and --time-travel need them; the "
+			  "package "
+			  "linux-um has them"));
+}
+
 static void check_kernel(struct report *report, const char *kernel)
 {
 	struct rl_error err = RL_ERROR_NONE;
 	char *path = NULL, *version = NULL, *found;
-	bool good = false;
+	bool good = false, known;
 
-	if (rl_guest_kernel(kernel, &path, &err) == 0) {
+	if (rl_guest_kernel(kernel, &path, &err) == 0 &&
+		rl_kernel_options(path, NULL, 0, &known, &err) == 0) {
 		char *argv[] = {path, "--version", NULL};
 
 		/* Any program may take --version; a kernel's is a number. */
@@ -72,6 +115,8 @@ static void check_kernel(struct report *report, const char *kernel)
 	add(report, "kernel", true, good, found,
 		rl_strdup(path ? "give a User Mode Linux kernel for this machine with --kernel"
 			       : "apt install user-mode-linux, or give a kernel with --kernel"));
+	if (good)
+		check_options(report, path);
 	rl_error_clear(&err);
 	free(version);
 	free(path);
@@ -109,6 +154,16 @@ static void check_memory(struct report *report, const char *place)
 			want));
 }
 
+/* Whether a kernel setting is there and has this first character. */
+static bool setting_is(const char *path, char value)
+{
+	struct rl_buf text = RL_BUF_NONE;
+	bool is = rl_read_file(path, 64, &text, NULL) == 0 && text.size && text.data[0] == value;
+
+	rl_buf_free(&text);
+	return is;
+}
+
 static void traced_child(void)
 {
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
@@ -143,13 +198,156 @@ static int try_ptrace(void)
 	return number;
 }
 
+static bool has_seccomp_filter(void)
+{
+	struct rl_buf text = RL_BUF_NONE;
+	bool has = rl_read_file("/proc/self/status", 65536, &text, NULL) == 0 &&
+		   memmem(text.data, text.size, "\nSeccomp:\t2", 11);
+
+	rl_buf_free(&text);
+	return has;
+}
+
+static const char *ptrace_advice(void)
+{
+	if (setting_is("/proc/sys/kernel/yama/ptrace_scope", '3'))
+		return "kernel.yama.ptrace_scope is 3, which stays until a reboot: boot with 1";
+	if (setting_is("/proc/sys/kernel/yama/ptrace_scope", '2'))
+		return "sysctl kernel.yama.ptrace_scope=1, or run it as root";
+	if (has_seccomp_filter())
+		return "a seccomp filter forbids it; of a container: --security-opt seccomp=unconfined, or "
+		       "--cap-add "
+		       "SYS_PTRACE";
+	return "who traces this process (strace, gdb) or confines it must let it trace its children";
+}
+
 static void check_ptrace(struct report *report)
 {
 	int number = try_ptrace();
 
 	add(report, "ptrace", true, !number, rl_strdup(number ? strerror(number) : "a child can be traced"),
-		rl_strdup("sysctl kernel.yama.ptrace_scope=1; in a container: --cap-add SYS_PTRACE or "
-			  "--security-opt seccomp=unconfined"));
+		rl_strdup(ptrace_advice()));
+}
+
+/* As the guardian does it for UML. Kernels from 6.11 on would start themselves anew for it. */
+static void check_personality(struct report *report)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0)
+		_exit(personality(PER_LINUX | ADDR_NO_RANDOMIZE) < 0 ? errno : 0);
+	if (child > 0)
+		status = rl_wait(child);
+	add(report, "personality", false, status == 0,
+		rl_strdup(status == 0 ? "addresses can be kept in their places"
+				      : strerror(WEXITSTATUS(status))),
+		rl_strdup("a seccomp filter forbids personality(ADDR_NO_RANDOMIZE), as Docker's does: "
+			  "--security-opt seccomp=unconfined; without it some kernels do not start"));
+}
+
+/* Disks are handed over as /proc/self/fd/N. */
+static void check_proc(struct report *report)
+{
+	bool good = access("/proc/self/fd", X_OK) == 0;
+
+	add(report, "proc", true, good, rl_strdup(good ? "mounted" : "there is no /proc/self/fd"),
+		rl_strdup("mount -t proc proc /proc"));
+}
+
+static const struct limit {
+	int resource;
+	uint64_t wanted;
+	const char *what, *flag; /* of ulimit */
+} limits[] = {
+	{RLIMIT_FSIZE, RL_MEMORY_DEFAULT, "the size of files, and so a guest's memory", "-f"},
+	{RLIMIT_AS, RL_MEMORY_DEFAULT + (64 << 20), "address space", "-v"},
+	{RLIMIT_NOFILE, 64, "open files", "-n"},
+};
+
+static void check_limits(struct report *report)
+{
+	struct rl_buf found = RL_BUF_NONE, advice = RL_BUF_NONE;
+
+	for (size_t i = 0; i < RL_COUNT(limits); i++) {
+		struct rlimit limit;
+
+		if (getrlimit(limits[i].resource, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+			limit.rlim_cur >= limits[i].wanted)
+			continue;
+		rl_buf_printf(&found, "%s%s is limited to %llu", found.size ? ", " : "", limits[i].what,
+			(unsigned long long)limit.rlim_cur);
+		rl_buf_printf(&advice, "%sulimit %s %s", advice.size ? "; " : "", limits[i].flag,
+			limits[i].resource == RLIMIT_NOFILE ? "256" : "unlimited");
+	}
+	if (found.size)
+		add(report, "limits", true, false, rl_buf_string(&found), rl_buf_string(&advice));
+	else
+		add(report, "limits", true, true, rl_strdup("wide enough"), NULL);
+}
+
+/* Only if it is set: where it cannot be used, it is passed over. */
+static void check_tmpdir(struct report *report)
+{
+	const char *own = getenv("TMPDIR");
+	int number = own && own[0] == '/' ? rl_place_try(own) : 0;
+	struct rl_buf found = RL_BUF_NONE;
+
+	if (!own || !*own || (own[0] == '/' && !number))
+		return;
+	rl_buf_text(&found, "TMPDIR is ");
+	rl_text_escape(&found, own, strlen(own));
+	rl_buf_printf(&found, ": %s", own[0] == '/' ? strerror(number) : "not an absolute path");
+	add(report, "temporary files", false, false, rl_buf_string(&found),
+		rl_strdup(
+			"unset TMPDIR, or set it to a writable folder that is not mounted noexec; guests use "
+			"/dev/shm or /tmp now"));
+}
+
+/* ---- disks ---- */
+
+static const char *disk_advice(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return "make it first: rootlet build NAME, or rootlet pack -o IMAGE SOURCE...";
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return "give an image, which is a regular file, or a block device";
+	if (S_ISREG(st.st_mode) && st.st_size == 0)
+		return "make it anew: rootlet build NAME, or rootlet pack -o IMAGE SOURCE...";
+	if (access(path, R_OK | W_OK))
+		return "chmod or chown it, or let the guest's writes be forgotten: run --ephemeral";
+	return "if another guest has it, end that one (rootlet ps, rootlet stop NAME); a disk that is a COW "
+	       "file is "
+	       "made raw with rootlet cow commit -o";
+}
+
+static void check_disk(struct report *report, const char *path, const char *kernel)
+{
+	const struct rl_guest_disk disk = {.path = path};
+	struct rl_guest guest = {.disks = &disk, .disk_count = 1};
+	struct rl_argv argv = RL_ARGV_NONE;
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_buf found = RL_BUF_NONE;
+	int fds[RL_DISKS_MAX];
+	char *file = NULL;
+	bool opened = rl_disks_open(&guest, fds, &err) == 0, good = opened;
+
+	rl_argv_add(&argv, "./linux");
+	rl_argv_add(&argv, "root=/dev/ubda");
+	/* A kernel that cannot be found is told elsewhere. */
+	if (good && rl_guest_kernel(kernel, &file, NULL) == 0)
+		good = rl_preflight(&guest, file, fds, &argv, &err) == 0;
+	rl_text_escape(&found, path, strlen(path));
+	rl_buf_printf(&found, ": %s", good ? "can be used" : err.reason);
+	add(report, "disk", true, good, rl_buf_string(&found),
+		rl_strdup(opened ? "give another kernel with --kernel, or build this one with that option"
+				 : disk_advice(path)));
+	rl_disks_close(fds);
+	rl_argv_free(&argv);
+	rl_error_clear(&err);
+	free(file);
 }
 
 static void check_pty(struct report *report)
@@ -161,16 +359,6 @@ static void check_pty(struct report *report)
 		rl_strdup("mount devpts at /dev/pts; without it a guest cannot have this terminal"));
 	rl_close(&ours);
 	rl_close(&theirs);
-}
-
-/* Whether a kernel setting is there and has this first character. */
-static bool setting_is(const char *path, char value)
-{
-	struct rl_buf text = RL_BUF_NONE;
-	bool is = rl_read_file(path, 64, &text, NULL) == 0 && text.size && text.data[0] == value;
-
-	rl_buf_free(&text);
-	return is;
 }
 
 static const char *namespace_advice(void)
@@ -208,7 +396,8 @@ static void check_program(
 		rl_strdup(advice));
 }
 
-void rl_doctor(const char *kernel, struct rl_finding **findings, size_t *count)
+void rl_doctor(const char *kernel, const char *const *disks, size_t disk_count, struct rl_finding **findings,
+	size_t *count)
 {
 	struct report report = {NULL, 0, 0};
 	const char *place = rl_place_choose(RL_MEMORY_DEFAULT);
@@ -216,13 +405,19 @@ void rl_doctor(const char *kernel, struct rl_finding **findings, size_t *count)
 	check_kernel(&report, kernel);
 	check_exec_mappings(&report, place);
 	check_memory(&report, place);
+	check_tmpdir(&report);
+	check_limits(&report);
+	check_proc(&report);
 	check_ptrace(&report);
+	check_personality(&report);
 	check_pty(&report);
 	check_sandbox(&report);
 	check_program(&report, "compiler", "gcc", true, "apt install gcc");
 	check_program(&report, "make", "make", true, "apt install make");
 	check_program(&report, "source fallback", "apt-get", false,
 		"sources come from their upstream addresses alone: apt-get is Debian's");
+	for (size_t i = 0; i < disk_count; i++)
+		check_disk(&report, disks[i], kernel);
 	*findings = report.items;
 	*count = report.count;
 }

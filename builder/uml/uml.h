@@ -176,8 +176,9 @@ struct rl_finding {
 	char *advice; /* what to do if not good; NULL if good */
 };
 
-/* Tries each thing on this host. The caller frees with rl_findings_free(). */
-void rl_doctor(const char *kernel, struct rl_finding **findings, size_t *count);
+/* Tries each thing on this host, and each disk as a root. The caller frees with rl_findings_free(). */
+void rl_doctor(const char *kernel, const char *const *disks, size_t disk_count, struct rl_finding **findings,
+	size_t *count);
 void rl_findings_free(struct rl_finding *findings, size_t count);
 
 #endif

@@ -700,7 +700,7 @@ static void doctor_finds(void **state)
 	size_t count;
 
 	(void)state;
-	rl_doctor("/nowhere/linux", &findings, &count);
+	rl_doctor("/nowhere/linux", NULL, 0, &findings, &count);
 	assert_true(count > 5);
 	for (size_t i = 0; i < count; i++) {
 		assert_non_null(findings[i].found);
