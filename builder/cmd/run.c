@@ -179,6 +179,18 @@ static bool is_image(const char *target)
 	       (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
 }
 
+/* An image alone: the guest is called as it is, without what says that it is one. */
+static void take_image(struct machine *m)
+{
+	const char *slash = strrchr(m->target, '/'), *name = slash ? slash + 1 : m->target;
+	char *base = rl_strndup(name, strcspn(name, "."));
+
+	add_disk(m, m->target, false);
+	rl_list_add(&m->paths, *base ? base : name);
+	m->guest.name = m->paths.items[m->paths.count - 1];
+	free(base);
+}
+
 static void add_extra_disks(struct machine *m)
 {
 	for (size_t i = 0; i < m->extra.count; i++) {
@@ -213,8 +225,36 @@ static int forget_writes(struct rl_cmd *cmd, struct machine *m, struct rl_guest_
 	return rl_cow_create_in(fd, disk->path, disk->path, &cmd->err);
 }
 
+/* A disk that is a COW file: UML wants to know what is below it. */
+static int follow_cow(struct rl_cmd *cmd, struct machine *m, struct rl_guest_disk *disk)
+{
+	struct rl_disk *opened;
+
+	/* What else is wrong with a disk is told by those who use it. */
+	if (access(disk->path, R_OK) || rl_disk_open(disk->path, NULL, &opened, &cmd->err))
+		return rl_failed(&cmd->err) ? -1 : 0;
+	if (rl_disk_cow(opened)) {
+		rl_list_add(&m->paths, rl_disk_backing(opened));
+		disk->cow = disk->path;
+		disk->path = m->paths.items[m->paths.count - 1];
+	}
+	rl_disk_close(opened);
+	if (disk->cow && m->ephemeral && !disk->read_only)
+		return rl_fail(&cmd->err, disk->cow, "run",
+			"it is a COW file, and UML has no second one over it: `rootlet cow commit -o` makes "
+			"a "
+			"disk of it for --ephemeral");
+	return 0;
+}
+
 static int redirect_writes(struct rl_cmd *cmd, struct machine *m)
 {
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (follow_cow(cmd, m, &m->disks[i]))
+			return -1;
+	if (m->snapshot && m->disk_count && m->disks[0].cow)
+		return rl_fail(&cmd->err, m->disks[0].cow, "run",
+			"it is a COW file itself: run it without --snapshot");
 	if (m->snapshot && m->disk_count) {
 		if (access(m->snapshot, F_OK) &&
 			rl_cow_create(m->snapshot, m->disks[0].path, false, &cmd->err))
@@ -302,7 +342,7 @@ static int run(struct rl_cmd *cmd)
 	if (!result && !m.target)
 		m.target = m.guest.kernel;
 	else if (!result && is_image(m.target))
-		add_disk(&m, m.target, false);
+		take_image(&m);
 	else if (!result)
 		result = take_recipe(cmd, &m);
 	if (!result)

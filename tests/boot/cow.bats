@@ -101,3 +101,24 @@ check_disk() { # COW
     guest theirs.cow
     check_disk theirs.cow
 }
+
+@test "run takes COW files as disks, and knows that nothing can be over one" {
+    kernel=$(cat kernel)/boot/linux
+    cp root/root.ext4 r.ext4
+    rootlet cow create -q r.cow r.ext4
+    cp -p r.ext4 kept.ext4
+    [ "$(rootlet run --kernel "$kernel" r.cow -- sh -c 'echo written >/new; cat /new')" = written ]
+    [ "$(rootlet cat r.cow:/new)" = written ]
+    cmp r.ext4 kept.ext4
+    [ "$(stat -c %y r.ext4)" = "$(stat -c %y kept.ext4)" ]
+    rootlet cow create -q d.cow base.ext4
+    rootlet run --kernel "$kernel" root/root.ext4 --disk d.cow -- sh -c 'mount /dev/ubdb /mnt && rm /mnt/old-1'
+    run -1 --separate-stderr rootlet diff base.ext4 d.cow
+    [ "$output" = "M /  time
+D /old-1" ]
+    run --separate-stderr rootlet run --ephemeral --kernel "$kernel" r.cow -- true
+    failed 125 "it is a COW file, and UML has no second one over it"
+    run --separate-stderr rootlet run --snapshot s.cow --kernel "$kernel" r.cow -- true
+    failed 125 "run it without --snapshot"
+    [ ! -e s.cow ]
+}
