@@ -336,6 +336,25 @@ run_42() {
     nothing_left
 }
 
+@test "--tty: the command has our terminal and its size, and we have it back" {
+    prepare
+    cat >go <<END
+stty rows 33 cols 111
+stty -a >before
+'$ROOTLET' run --kernel '$KERNEL' root -t -- sh -c 'tty; stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; exit 3'
+echo "status \$?"
+stty -a >after
+END
+    script -qec "sh go" /dev/null </dev/null >out
+    tr -d '\r' <out | grep -qx '/dev/pts/0' || { cat -A out; false; }
+    tr -d '\r' <out | grep -qx '33 111'
+    tr -d '\r' <out | grep -qx 'status 3'
+    cmp before after
+    run --separate-stderr in_guest root -t -- true
+    failed 125 "terminal: give to the command: standard input and output are none"
+    nothing_left
+}
+
 await() {
     local i
     for i in $(seq 200); do grep -q "$1" "$2" && return; sleep 0.05; done
