@@ -275,7 +275,7 @@ static void a_disk_in_use_and_a_signal(void **state)
 	o = run_guest(&second.guest, &none);
 	assert_int_equal(o.returned, -1);
 	assert_non_null(strstr(o.text, "in use by process "));
-	assert_non_null(strstr(o.text, "(linux.uml)"));
+	assert_non_null(strstr(o.text, "(linux.uml, umid first)"));
 	kill(run.pid, SIGINT);
 	o = end_run(&run, &output);
 	assert_int_equal(o.returned, 0);
