@@ -1,5 +1,6 @@
 #include "cmd/command.h"
 #include "cmd/outside.h"
+#include "cmd/kernel.h"
 #include "cmd/recipes.h"
 #include "cmd/tap.h"
 
@@ -30,6 +31,7 @@ static const struct rl_option options[] = {
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
 	RL_OPTIONS_OUTSIDE,
+	RL_OPTIONS_KERNEL,
 	RL_OPTION_TAP,
 	RL_OPTIONS_COMMAND,
 	RL_OPTION_SET,
@@ -54,6 +56,7 @@ struct machine {
 	struct rl_command command;
 	struct rl_outside outside;
 	struct rl_tap_listener tap;
+	struct rl_kernel_work work;
 };
 
 static void add_words(struct rl_list *list, const char *text)
@@ -97,7 +100,10 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->has_timeout = true;
 		} else if (id == OPT_APPEND)
 			add_words(&m->append, cmd->value);
-		else if (id == RL_OPT_TAP) {
+		else if ((taken = rl_kernel_option(&m->work, cmd, id)) != 0) {
+			if (taken < 0)
+				return -1;
+		} else if (id == RL_OPT_TAP) {
 			if (rl_tap_option(&m->tap, cmd))
 				return -1;
 		} else if (id == 'o')
@@ -317,6 +323,10 @@ static int start(struct rl_cmd *cmd, struct machine *m)
 		rl_list_add(&words, m->recipes.image.run.append.items[i]);
 	for (size_t i = 0; i < m->append.count; i++)
 		rl_list_add(&words, m->append.items[i]);
+	rl_kernel_apply(&m->work, &m->guest, &words);
+	/* Who looks for a fault is not hurried by a recipe. */
+	if (m->work.gdb && !m->has_timeout)
+		m->guest.seconds = 0;
 	m->guest.disks = m->disks;
 	m->guest.disk_count = m->disk_count;
 	m->guest.append = (const char *const *)words.items;

@@ -1,6 +1,7 @@
 #include "cmd/test-run.h"
 
 #include "base/expect.h"
+#include "base/forward.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -55,6 +56,7 @@ static int64_t now_ms(void)
 static void make_words(const struct rl_test_runs *runs, const struct running *r, struct rl_argv *argv)
 {
 	const struct rl_test_recipe *test = r->test;
+	struct rl_forward forward;
 	uint64_t seconds = runs->seconds ? runs->seconds : test->timeout ? test->timeout : SECONDS_DEFAULT;
 
 	rl_argv_add(argv, "/proc/self/exe");
@@ -63,6 +65,11 @@ static void make_words(const struct rl_test_runs *runs, const struct running *r,
 	rl_argv_printf(argv, "--output=%s", runs->images);
 	rl_argv_add(argv, "--ephemeral");
 	rl_argv_printf(argv, "--timeout=%llu", (unsigned long long)seconds);
+	/* Several guests cannot have the same port of this host. */
+	for (size_t i = 0; i < runs->recipe->run.forward.count; i++)
+		if (!rl_forward_parse(runs->recipe->run.forward.items[i], &forward))
+			rl_argv_printf(
+				argv, "--forward=0:%u%s", forward.guest_port, forward.udp ? "/udp" : "");
 	for (size_t i = 0; i < test->append.count; i++)
 		rl_argv_printf(argv, "--append=%s", test->append.items[i]);
 	for (size_t i = 0; i < test->variables.count; i++)

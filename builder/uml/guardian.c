@@ -112,7 +112,7 @@ static void become_uml(const struct rl_guardian_job *job, pid_t parent, int repo
 			ioctl(job->console->guest, TIOCSCTTY, 0);
 		if (job->confine)
 			rl_confine_execute(job->confine, job->argv, env);
-		else
+		else if (!job->stopped || rl_debug_ask() == 0)
 			execve(job->kernel, job->argv, env);
 	}
 	number = errno;
@@ -139,6 +139,8 @@ static pid_t start_uml(const struct rl_guardian_job *job)
 		waitpid(pid, NULL, 0);
 		pid = -1;
 	}
+	if (pid > 0 && job->stopped)
+		rl_debug_hold(pid);
 	close(report[0]);
 	errno = number;
 	return pid;

@@ -98,6 +98,9 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (rl_console_open(&run->console, console_use(guest), err))
 		return -1;
+	if (guest->share_count && guest->on_stopped)
+		return rl_fail(err, run->name, "run",
+			"with shares it is in namespaces of its own, where no debugger gets in");
 	if (guest->share_count && rl_confine_open(&run->confine, guest, run->disks, run->kernel, err))
 		return -1;
 	if (guest->network && rl_net_open(&run->net, guest, err))
@@ -128,6 +131,7 @@ static int start(struct run *run, struct rl_error *err)
 		.network = run->net.guest,
 		.confine = run->guest->share_count ? &run->confine : NULL,
 		.console = &run->console,
+		.stopped = run->guest->on_stopped != NULL,
 	};
 
 	if (run->console.terminal && run->guest->on_terminal)
@@ -138,6 +142,8 @@ static int start(struct run *run, struct rl_error *err)
 	rl_close(&run->channel[1]);
 	rl_close(&run->net.guest);
 	rl_close(&run->messages[1]);
+	if (run->guest->on_stopped)
+		run->guest->on_stopped(run->guest->context, run->guardian.uml, run->kernel);
 	return rl_console_attach(&run->console, err);
 }
 

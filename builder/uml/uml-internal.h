@@ -6,6 +6,7 @@
  *     preflight.c what a run needs of its kernel, looked up before the boot
  *     disk.c      disks: opened and checked before the start, synced after the end
  *     place.c     where the run folder goes; can memory be mapped executable there
+ *     debug.c     a guest that waits for a debugger
  *     guardian.c  the process that owns the guest's processes and its run folder
  *     confine.c   the root and the namespaces of a guest that has shares
  *     console.c   the two ends of the guest's console; this process's terminal
@@ -217,6 +218,7 @@ struct rl_guardian_job {
 	int messages; /* becomes UML's stdout and stderr */
 	int channel, network; /* further ones that it inherits; -1: none */
 	struct rl_confine *confine; /* NULL: the kernel runs where we do */
+	bool stopped; /* it waits for a debugger */
 	const struct rl_console *console;
 };
 
@@ -249,6 +251,13 @@ struct rl_guardian_end {
 int rl_guardian_ended(const struct rl_guardian *guardian, struct rl_guardian_end *end, struct rl_error *err);
 /* Call it with the terminal put back: ends the guardian, and the guest if it still runs. */
 void rl_guardian_close(struct rl_guardian *guardian);
+
+/* ---- debug.c ---- */
+
+/* In the process that becomes UML: it stops at the exec, and anybody may trace it. -1 and errno. */
+int rl_debug_ask(void);
+/* In its parent, once it is UML: leaves it stopped. */
+void rl_debug_hold(pid_t uml);
 
 /* ---- relay.c ---- */
 

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct rl_guest_disk {
 	const char *path;
@@ -96,6 +97,8 @@ struct rl_guest {
 	void (*on_terminal)(void *context); /* may be NULL */
 	void *context;
 	const struct rl_guest_listener *listener; /* may be NULL */
+	/* Not NULL: the guest stops before its first instruction, for a debugger, and this is called then. */
+	void (*on_stopped)(void *context, pid_t pid, const char *kernel);
 };
 
 enum rl_guest_end {
