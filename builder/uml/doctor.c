@@ -387,6 +387,16 @@ static void check_sandbox(struct report *report)
 	free(path);
 }
 
+static void check_network(struct report *report)
+{
+	struct rl_error err = RL_ERROR_NONE;
+	bool good = rl_slirp_check(&err) == 0;
+
+	add(report, "network", false, good, rl_strdup(good ? "libslirp" : err.reason),
+		rl_strdup("apt install libslirp0; without it there is no --net user"));
+	rl_error_clear(&err);
+}
+
 static void check_program(
 	struct report *report, const char *what, const char *program, bool needed, const char *advice)
 {
@@ -412,6 +422,7 @@ void rl_doctor(const char *kernel, const char *const *disks, size_t disk_count, 
 	check_personality(&report);
 	check_pty(&report);
 	check_sandbox(&report);
+	check_network(&report);
 	check_program(&report, "compiler", "gcc", true, "apt install gcc");
 	check_program(&report, "make", "make", true, "apt install make");
 	check_program(&report, "source fallback", "apt-get", false,

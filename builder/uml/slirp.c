@@ -219,6 +219,14 @@ struct rl_slirp *rl_slirp_new(int frames, struct rl_error *err)
 	return NULL;
 }
 
+int rl_slirp_check(struct rl_error *err)
+{
+	static const struct rl_library_symbol symbols[] = {SLIRP_FUNCTIONS(RL_LIBRARY_SYMBOL)};
+	struct libslirp lib;
+
+	return rl_library_load(SLIRP_SONAME, symbols, RL_COUNT(symbols), &lib, "network", err);
+}
+
 /* Where a socket listens that was asked to take any port. */
 static int bound_port(int fd, uint16_t *port)
 {

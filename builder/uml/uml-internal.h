@@ -347,6 +347,8 @@ char *rl_net_mac(const char *name);
 
 struct rl_slirp;
 
+/* Whether libslirp is there, and has all that is needed of it. */
+int rl_slirp_check(struct rl_error *err);
 /* frames: the socket to the guest. The process that calls this is for that alone: nothing is ever freed. */
 struct rl_slirp *rl_slirp_new(int frames, struct rl_error *err);
 /* Listens; fills the port if any will do. */

@@ -148,7 +148,7 @@ s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' "$@"
     gone
 }
 
-@test "a resolver also where /etc/resolv.conf leads nowhere, is missing, or cannot be made" {
+@test "a resolver also where /etc/resolv.conf leads nowhere, or is missing" {
     mkdir link
     ln -s ../run/systemd/resolve/stub-resolv.conf link/resolv.conf
     rootlet pack -q -o linked.ext4 --free 4M root.ext4 --at /etc link
@@ -158,11 +158,6 @@ s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' "$@"
         [ "$(in_guest -- cat /etc/resolv.conf)" = "nameserver 10.0.2.3" ]
         fsck root.ext4
     done
-    # A disk that cannot be written to, which for root of the host does not exist.
-    [ "$(id -u)" != 0 ] || return 0
-    cp -f missing.ext4 root.ext4
-    chmod 0444 root.ext4
-    [ "$(in_guest -- sh -c 'ip -4 addr show vec0 | grep -c inet; ls /etc/resolv.conf 2>/dev/null || true')" = 1 ]
 }
 
 @test "DNS: the host's resolver answers" {

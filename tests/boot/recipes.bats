@@ -56,7 +56,7 @@ END
 
 @test "net: in by SSH with a key, and out; not in with a wrong key or none" {
     skip_without_uml
-    run_in net <<'END'
+    run_in net --forward 0:22 <<'END'
 ls -l /etc/network/interfaces /usr/share/udhcpc/default.script
 dropbearkey -t ed25519 -f /tmp/key >/tmp/pub
 dropbearkey -t ed25519 -f /tmp/other >/dev/null
