@@ -10,6 +10,11 @@ setup_file() {
     mkdir -p root/dev root/tmp
     cp worker root/init
     "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o root.ext4 --chmod /init=0755 root
+    # One that mounts a disk, and unmounts it.
+    mkdir -p mounts/dev mounts/etc mounts/mnt
+    echo '/dev/ubdb /mnt ext4 defaults 0 0' >mounts/etc/fstab
+    echo 'int main(void) { return 0; }' | gcc -static -xc -o mounts/nothing -
+    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o mounts.ext4 --chmod /nothing=0755 mounts
 }
 
 setup() {
@@ -54,6 +59,22 @@ kill_after() {
     grep -q GO console && ! grep 'FAILED\|EXT4-fs error' console || { cat console; return 1; }
 }
 
+# repair FEATURES: fixed.img, by e2fsck. Where there are fast commits e2fsck 1.47.0 takes a log that has wrapped
+# around to go on in their area, so there the guest's kernel is asked.
+repair() {
+    local status=0
+    if [[ $1 == *fast_commit* ]]; then
+        rootlet info fixed.img 2>/dev/null | grep -q 'state .*replay'
+        rootlet run --kernel "$kernel" mounts.ext4 --disk fixed.img -- /nothing </dev/null
+        rootlet info fixed.img | grep -q 'state *clean'
+        replayed=$((replayed + 1))
+        return
+    fi
+    e2fsck -fy fixed.img >fsck.log 2>&1 || status=$?
+    [ $status -le 1 ] || { cat fsck.log; false; }
+    ! grep -q 'recovering journal' fsck.log || replayed=$((replayed + 1))
+}
+
 # What verbs say of an image, its own name left out.
 view() {
     rootlet find --json "$1"
@@ -93,10 +114,7 @@ watch() {
                 continue
             fi
             refute grep -v 'shown as it is after a replay of its journal' told
-            status=0
-            e2fsck -fy fixed.img >fsck.log 2>&1 || status=$?
-            [ $status -le 1 ] || { echo "$letter:"; cat fsck.log; false; }
-            ! grep -q 'recovering journal' fsck.log || replayed=$((replayed + 1))
+            repair "$features"
             view fixed.img | diff - seen >difference ||
                 { echo "$disk after $delay:"; cut -c1-500 difference; false; }
             rootlet diff --content fixed.img "$disk" 2>/dev/null
