@@ -64,11 +64,22 @@ struct rl_guest_listener {
 	bool alone; /* it is not written to our stdout */
 };
 
+enum rl_vm {
+	RL_VM_UML, /* the kernel is a process: User Mode Linux */
+	RL_VM_QEMU, /* a kernel for x86-64, in a virtual machine */
+};
+
 struct rl_guest {
 	const struct rl_guest_command *command; /* NULL: the guest's own init runs */
+	enum rl_vm vm;
 	const char *name; /* for messages and the umid; NULL: "guest" */
-	const char *kernel; /* a path or a name in PATH; NULL: linux.uml, then linux */
-	uint64_t memory; /* bytes; 0: 128 MiB */
+	const char *
+		kernel; /* UML: a path or a name in PATH; NULL: linux.uml, then linux. QEMU: a bzImage's path */
+	/* Of QEMU. */
+	const char *initrd; /* an initramfs in the place of ours, which mounts what root= says; NULL: ours */
+	const char *modules; /* the kernel's; NULL: where they lie beside it or in this system, if they do */
+	const char *accel; /* "kvm" or "tcg"; NULL: KVM if this user may use it */
+	uint64_t memory; /* bytes; 0: 128 MiB, or 256 MiB for QEMU */
 	const struct rl_guest_disk *disks; /* ubda, ubdb, ... at most 16 */
 	size_t disk_count;
 	const char *const *append; /* further words of the kernel's command line */
