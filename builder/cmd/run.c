@@ -224,7 +224,8 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 		result = rl_machine_kernel(&m->recipes.roots, recipe, &packages, &m->kernel, &cmd->err);
 	if (m->kernel)
 		m->guest.kernel = m->kernel;
-	if (!m->guest.memory)
+	/* What is enough for a kernel of UML is not for others. */
+	if (!m->guest.memory && (m->guest.vm == RL_VM_UML || run->mem > RL_VM_QEMU_MEMORY))
 		m->guest.memory = run->mem;
 	if (!m->has_timeout)
 		m->guest.seconds = run->timeout;
@@ -453,8 +454,11 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMM
 	"guest that does not start, panics or powers off by itself, or a --collect that failed; 126 it could "
 	"not\n"
 	"be executed; 127 it was not found.\n\n"
+	"With --vm qemu the kernel is one for x86-64, whose modules for the disks rootlet finds and loads; the\n"
+	"console is its serial line, and there is no /proc/exitcode: 0 at a power-off.\n\n"
 	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n"
 	"  rootlet run root.ext4 --share src --forward 8080:80 -- make -C /mnt/src serve\n"
 	"  tar -c src | rootlet run dev --ephemeral --collect /tmp/out=. -- sh -c 'cd /tmp && tar x && make "
-	"-C src'\n",
+	"-C src'\n"
+	"  rootlet run --vm qemu --kernel /boot/vmlinuz-6.1.0-13-amd64 root.ext4 -- uname -a\n",
 	options};

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define PROGRAM     "qemu-system-x86_64"
-#define MEMORY      ((uint64_t)256 * 1024 * 1024)
 #define BIT_VMX     (1u << 5) /* of ecx of leaf 1 */
 #define BIT_SVM     (1u << 2) /* of ecx of leaf 0x80000001 */
 #define CMDLINE_MAX 2047 /* COMMAND_LINE_SIZE of arch/x86 less the NUL */
@@ -200,7 +199,7 @@ static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_e
 	add_pair(argv, "-smp", "1");
 	rl_argv_add(argv, "-m");
 	rl_argv_printf(
-		argv, "size=%lluK", (unsigned long long)(guest->memory ? guest->memory : MEMORY) / 1024);
+		argv, "size=%lluK", (unsigned long long)(guest->memory ? guest->memory : RL_VM_QEMU_MEMORY) / 1024);
 	/* Not as the terminal that it is: QEMU would look for modem lines there. */
 	rl_argv_add(argv, "-chardev");
 	rl_argv_printf(argv, "pipe,id=console,path=/proc/self/fd/%d", boot->console);
@@ -299,7 +298,7 @@ static int conclude(const struct rl_boot *boot, const struct rl_relay *relay, st
 const struct rl_engine rl_engine_qemu = {
 	.channel = RL_CHANNEL_PORT,
 	.line = true,
-	.memory = MEMORY,
+	.memory = RL_VM_QEMU_MEMORY,
 	.find = find,
 	.disks = lock_disks,
 	.cmdline = cmdline,
