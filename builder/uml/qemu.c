@@ -87,8 +87,23 @@ static int find_initramfs(struct rl_boot *boot, struct rl_error *err)
 	return result;
 }
 
+/* What only UML can do. */
+static int check_guest(const struct rl_guest *guest, struct rl_error *err)
+{
+	if (guest->network)
+		return rl_fail(
+			err, "--net user", "run under QEMU", "only UML's guests have a network (--net none)");
+	for (size_t i = 0; i < guest->disk_count; i++)
+		if (guest->disks[i].cow)
+			return rl_fail(err, guest->disks[i].path, "run under QEMU",
+				"only UML keeps what is written to a disk apart (--ephemeral, --snapshot)");
+	return 0;
+}
+
 static int find(struct rl_boot *boot, struct rl_error *err)
 {
+	if (check_guest(boot->guest, err))
+		return -1;
 	boot->program = rl_find_program(PROGRAM);
 	if (!boot->program)
 		return rl_fail(err, PROGRAM, "find",
@@ -198,8 +213,8 @@ static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_e
 	add_pair(argv, "-cpu", "max");
 	add_pair(argv, "-smp", "1");
 	rl_argv_add(argv, "-m");
-	rl_argv_printf(
-		argv, "size=%lluK", (unsigned long long)(guest->memory ? guest->memory : RL_VM_QEMU_MEMORY) / 1024);
+	rl_argv_printf(argv, "size=%lluK",
+		(unsigned long long)(guest->memory ? guest->memory : RL_VM_QEMU_MEMORY) / 1024);
 	/* Not as the terminal that it is: QEMU would look for modem lines there. */
 	rl_argv_add(argv, "-chardev");
 	rl_argv_printf(argv, "pipe,id=console,path=/proc/self/fd/%d", boot->console);
