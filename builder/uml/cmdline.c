@@ -100,7 +100,7 @@ static int add_shares(const struct rl_guest *guest, struct rl_argv *argv, struct
 		const struct rl_guest_share *share = &guest->shares[i];
 
 		if (share->place[strcspn(share->place, " \t\"\\")])
-			return rl_fail(err, share->place, ADD_WORD,
+			return rl_fail(err, share->place, RL_CMDLINE_ACTION,
 				"it holds a blank, a quote or a backslash, which only a command's share may");
 		rl_argv_printf(
 			argv, "rootlet.share=%zu,%s,%s", i, share->read_only ? "ro" : "rw", share->place);

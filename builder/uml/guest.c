@@ -152,7 +152,7 @@ static int start(struct run *run, struct rl_error *err)
 	rl_close(&run->net.guest);
 	rl_close(&run->messages[1]);
 	if (run->guest->on_stopped)
-		run->guest->on_stopped(run->guest->context, run->guardian.uml, run->kernel);
+		run->guest->on_stopped(run->guest->context, run->guardian.uml, run->boot.program);
 	return rl_console_attach(&run->console, err);
 }
 

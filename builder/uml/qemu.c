@@ -90,12 +90,21 @@ static int find_initramfs(struct rl_boot *boot, struct rl_error *err)
 /* What only UML can do. */
 static int check_guest(const struct rl_guest *guest, struct rl_error *err)
 {
+	static const char action[] = "run under QEMU";
+
 	if (guest->network)
+		return rl_fail(err, "--net user", action, "only UML's guests have a network (--net none)");
+	if (guest->share_count)
+		return rl_fail(err, "--share", action, "only UML's guests see folders of the host");
+	if (guest->on_stopped)
 		return rl_fail(
-			err, "--net user", "run under QEMU", "only UML's guests have a network (--net none)");
+			err, "--gdb", action, "only UML is a process that a debugger can be attached to");
+	for (size_t i = 0; i < guest->append_count; i++)
+		if (strncmp(guest->append[i], "time-travel", strlen("time-travel")) == 0)
+			return rl_fail(err, guest->append[i], action, "only UML has such a clock");
 	for (size_t i = 0; i < guest->disk_count; i++)
 		if (guest->disks[i].cow)
-			return rl_fail(err, guest->disks[i].path, "run under QEMU",
+			return rl_fail(err, guest->disks[i].path, action,
 				"only UML keeps what is written to a disk apart (--ephemeral, --snapshot)");
 	return 0;
 }

@@ -212,6 +212,17 @@ and its modules; no modules were found for $version" ] || { cat err; false; }
     failed 1 "/nowhere/k: find kernel: No such file or directory"
     run --separate-stderr rootlet run --vm qemu --kernel /nowhere/k image -- true
     failed 125 "/nowhere/k: find kernel: No such file or directory"
+    # What only UML can do.
+    run --separate-stderr rootlet run --vm qemu --kernel image --net user image
+    failed 1 "--net user: run under QEMU: only UML's guests have a network"
+    run --separate-stderr rootlet run --vm qemu --kernel image --share . image
+    failed 1 "--share: run under QEMU: only UML's guests see folders of the host"
+    run --separate-stderr rootlet run --vm qemu --kernel image --gdb image
+    failed 1 "--gdb: run under QEMU"
+    run --separate-stderr rootlet run --vm qemu --kernel image --time-travel image
+    failed 1 "time-travel: run under QEMU: only UML has such a clock"
+    run --separate-stderr rootlet run --vm qemu --kernel image --ephemeral image
+    failed 1 "image: run under QEMU: only UML keeps what is written to a disk apart"
     # The beginning of a bzImage: one sector of setup, "HdrS", and where the version is.
     { head -c 497 /dev/zero; printf '\1'; head -c 16 /dev/zero; printf HdrS; head -c 8 /dev/zero; printf '\20\0'
         printf '9.9.9-test (somebody) #1\0'; head -c 1000 /dev/zero; } >kernel
