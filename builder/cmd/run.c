@@ -19,16 +19,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_KERNEL = 256, OPT_MEM, OPT_DISK, OPT_TIMEOUT, OPT_APPEND, OPT_EPHEMERAL, OPT_SNAPSHOT };
+enum {
+	OPT_KERNEL = 256,
+	OPT_MEM,
+	OPT_DISK,
+	OPT_TIMEOUT,
+	OPT_APPEND,
+	OPT_EPHEMERAL,
+	OPT_SNAPSHOT,
+	OPT_VM,
+	OPT_INITRD,
+	OPT_MODULES,
+	OPT_ACCEL
+};
 
 static const struct rl_option options[] = {
-	{OPT_KERNEL, "kernel", "FILE", "a UML kernel (linux.uml)"},
+	{OPT_KERNEL, "kernel", "FILE", "a UML kernel (linux.uml), or with --vm qemu one for x86-64"},
 	{OPT_MEM, "mem", "SIZE", "the guest's memory (128M)"},
 	{OPT_DISK, "disk", "IMAGE[,ro]", "a further disk: ubdb, ubdc, ... behind the recipe's own"},
 	{OPT_EPHEMERAL, "ephemeral", NULL, "what the guest writes to its disks is forgotten"},
 	{OPT_SNAPSHOT, "snapshot", "FILE.cow", "what it writes to the root goes there, a COW file"},
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
+	{OPT_VM, "vm", "uml|qemu", "what runs the kernel: itself, as UML, or a virtual machine (uml)"},
+	{OPT_INITRD, "initrd", "FILE", "qemu: an initramfs in the place of rootlet's own"},
+	{OPT_MODULES, "modules", "DIR", "qemu: the kernel's modules (lib/modules beside it)"},
+	{OPT_ACCEL, "accel", "kvm|tcg", "qemu: by the processor or in software (kvm if it can be used)"},
 	{'o', "output", "DIR", "where the recipe's images are (out/NAME)"},
 	RL_OPTIONS_OUTSIDE,
 	RL_OPTIONS_KERNEL,
@@ -47,6 +63,7 @@ struct machine {
 	const char *snapshot;
 	int *unnamed; /* descriptors of COW files */
 	size_t unnamed_count, unnamed_room;
+	const char *qemu_option; /* the first one that is for qemu alone; NULL: none was given */
 	struct rl_guest_disk *disks;
 	size_t disk_count, disk_room;
 	struct rl_list append, extra; /* words; --disk values */
@@ -69,6 +86,43 @@ static void add_words(struct rl_list *list, const char *text)
 		free(word);
 		text += n;
 	}
+}
+
+/* Those of --vm qemu: 1; another one: 0; -1 and cmd->err: it is wrong. */
+static int take_vm_option(struct rl_cmd *cmd, struct machine *m, int id)
+{
+	switch (id) {
+	case OPT_VM:
+		if (strcmp(cmd->value, "uml") != 0 && strcmp(cmd->value, "qemu") != 0)
+			return rl_cmd_usage(cmd, "--vm takes uml or qemu, not '%s'", cmd->value);
+		m->guest.vm = cmd->value[0] == 'q' ? RL_VM_QEMU : RL_VM_UML;
+		return 1;
+	case OPT_INITRD:
+		m->guest.initrd = cmd->value;
+		break;
+	case OPT_MODULES:
+		m->guest.modules = cmd->value;
+		break;
+	case OPT_ACCEL:
+		if (strcmp(cmd->value, "kvm") != 0 && strcmp(cmd->value, "tcg") != 0)
+			return rl_cmd_usage(cmd, "--accel takes kvm or tcg, not '%s'", cmd->value);
+		m->guest.accel = cmd->value;
+		break;
+	default:
+		return 0;
+	}
+	if (!m->qemu_option)
+		m->qemu_option = cmd->option;
+	return 1;
+}
+
+static int check_vm(struct rl_cmd *cmd, const struct machine *m)
+{
+	if (m->guest.vm == RL_VM_UML)
+		return m->qemu_option ? rl_cmd_usage(cmd, "%s is for --vm qemu", m->qemu_option) : 0;
+	if (!m->guest.kernel)
+		return rl_cmd_usage(cmd, "--vm qemu needs a kernel for x86-64: --kernel /boot/vmlinuz-...");
+	return 0;
 }
 
 static int parse(struct rl_cmd *cmd, struct machine *m)
@@ -110,7 +164,8 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->folder = cmd->value;
 		else if (rl_recipes_option(&m->recipes, cmd, id))
 			continue;
-		else if ((taken = rl_outside_option(&m->outside, cmd, id)) != 0 ||
+		else if ((taken = take_vm_option(cmd, m, id)) != 0 ||
+			 (taken = rl_outside_option(&m->outside, cmd, id)) != 0 ||
 			 (taken = rl_command_option(&m->command, cmd, id)) != 0) {
 			if (taken < 0)
 				return -1;
@@ -125,7 +180,7 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 		return rl_cmd_usage(cmd, "which recipe or image?");
 	if (id != RL_CMD_USAGE && m->command.option && !m->command.arguments.count)
 		return rl_cmd_usage(cmd, "%s is for a command, which stands behind a --", m->command.option);
-	return id == RL_CMD_USAGE ? -1 : rl_outside_check(&m->outside, cmd);
+	return id == RL_CMD_USAGE || check_vm(cmd, m) ? -1 : rl_outside_check(&m->outside, cmd);
 }
 
 static void add_disk(struct machine *m, const char *path, bool read_only)
@@ -169,7 +224,8 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 		result = rl_machine_kernel(&m->recipes.roots, recipe, &packages, &m->kernel, &cmd->err);
 	if (m->kernel)
 		m->guest.kernel = m->kernel;
-	if (!m->guest.memory)
+	/* What is enough for a kernel of UML is not for others. */
+	if (!m->guest.memory && (m->guest.vm == RL_VM_UML || run->mem > RL_VM_QEMU_MEMORY))
 		m->guest.memory = run->mem;
 	if (!m->has_timeout)
 		m->guest.seconds = run->timeout;
@@ -398,8 +454,12 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMM
 	"guest that does not start, panics or powers off by itself, or a --collect that failed; 126 it could "
 	"not\n"
 	"be executed; 127 it was not found.\n\n"
+	"With --vm qemu the kernel is one for x86-64, whose modules for the disks rootlet finds and loads; "
+	"the\n"
+	"console is its serial line, and there is no /proc/exitcode: 0 at a power-off.\n\n"
 	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n"
 	"  rootlet run root.ext4 --share src --forward 8080:80 -- make -C /mnt/src serve\n"
 	"  tar -c src | rootlet run dev --ephemeral --collect /tmp/out=. -- sh -c 'cd /tmp && tar x && make "
-	"-C src'\n",
+	"-C src'\n"
+	"  rootlet run --vm qemu --kernel /boot/vmlinuz-6.1.0-13-amd64 root.ext4 -- uname -a\n",
 	options};

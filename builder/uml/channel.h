@@ -18,6 +18,8 @@
 #define RL_JOB_DISK_LETTER "p"
 #define RL_CHANNEL_CONSOLE 15 /* con15 is /dev/tty15 */
 #define RL_CHANNEL_TTY     "tty15"
+#define RL_CHANNEL_PORT    "rootlet" /* the same of a virtual machine: a port of virtio-serial with that name */
+#define RL_CHANNEL_LINK    "/channel" /* on the job disk, to the one of them that it is */
 #define RL_CHANNEL_VERSION 0x726c0001u
 
 /* The guest's network: a router that is the host, a resolver, and the guest itself. */
@@ -30,6 +32,10 @@
 
 /* Where the kernel of a guest with shares has them, by their numbers, as folders of the host. */
 #define RL_SHARES "/rootlet-shares"
+
+/* In the initramfs: the paths of the modules to load, a line each; how a line begins that says why it cannot go on. */
+#define RL_BOOT_LIST "/modules"
+#define RL_BOOT_MARK "rootlet: cannot boot: "
 
 #define RL_RING_SIZE   (1u << 20)
 #define RL_RING_SECTOR 512u /* what is read of the ring is aligned to this */

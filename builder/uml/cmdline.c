@@ -11,11 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* UML makes a folder of this name for its pid file and its mconsole socket, whose path is limited. */
-#define UMID_MAX 32
-
-#define ADD_WORD "add to the kernel's command line"
-
 static int absolute(const char *program, char **path, struct rl_error *err)
 {
 	char *real = realpath(program, NULL);
@@ -55,15 +50,15 @@ int rl_guest_kernel(const char *kernel, char **path, struct rl_error *err)
 	return result;
 }
 
-static void add_umid(const char *name, struct rl_argv *argv)
+/* UML makes a folder of this name for its pid file and its mconsole socket, whose path is limited. */
+void rl_umid(const struct rl_guest *guest, char umid[RL_UMID_MAX + 1])
 {
-	char umid[UMID_MAX + 1];
+	const char *name = guest->name && *guest->name ? guest->name : "guest";
 	size_t n = 0;
 
-	for (; n < UMID_MAX && name[n]; n++)
+	for (; n < RL_UMID_MAX && name[n]; n++)
 		umid[n] = isalnum((unsigned char)name[n]) || (n && strchr("-_.", name[n])) ? name[n] : '_';
 	umid[n] = '\0';
-	rl_argv_printf(argv, "umid=%s", n ? umid : "guest");
 }
 
 static int check_word(const char *word, struct rl_error *err)
@@ -73,20 +68,18 @@ static int check_word(const char *word, struct rl_error *err)
 
 	for (const char *p = word; *p; p++)
 		if (iscntrl((unsigned char)*p))
-			return rl_fail(err, word, ADD_WORD, "it holds a control character");
+			return rl_fail(err, word, RL_CMDLINE_ACTION, "it holds a control character");
 	for (size_t i = 0; i < RL_COUNT(others); i++)
 		if (strncmp(word, others[i], strlen(others[i])) == 0)
-			return rl_fail(err, word, ADD_WORD, "with it the kernel would not boot");
+			return rl_fail(err, word, RL_CMDLINE_ACTION, "with it the kernel would not boot");
 	return 0;
 }
 
-static int add_words(const struct rl_guest *guest, struct rl_argv *argv, struct rl_error *err)
+int rl_append_check(const struct rl_guest *guest, struct rl_error *err)
 {
-	for (size_t i = 0; i < guest->append_count; i++) {
+	for (size_t i = 0; i < guest->append_count; i++)
 		if (check_word(guest->append[i], err))
 			return -1;
-		rl_argv_add(argv, guest->append[i]);
-	}
 	return 0;
 }
 
@@ -107,7 +100,7 @@ static int add_shares(const struct rl_guest *guest, struct rl_argv *argv, struct
 		const struct rl_guest_share *share = &guest->shares[i];
 
 		if (share->place[strcspn(share->place, " \t\"\\")])
-			return rl_fail(err, share->place, ADD_WORD,
+			return rl_fail(err, share->place, RL_CMDLINE_ACTION,
 				"it holds a blank, a quote or a backslash, which only a command's share may");
 		rl_argv_printf(
 			argv, "rootlet.share=%zu,%s,%s", i, share->read_only ? "ro" : "rw", share->place);
@@ -123,7 +116,7 @@ static int add_network(const struct rl_guest *guest, int network, struct rl_argv
 	free(mac);
 	for (size_t i = 0; i < guest->append_count; i++)
 		if (strncmp(guest->append[i], RL_NET_DEVICE ":", sizeof(RL_NET_DEVICE)) == 0)
-			return rl_fail(err, guest->append[i], ADD_WORD,
+			return rl_fail(err, guest->append[i], RL_CMDLINE_ACTION,
 				RL_NET_DEVICE " is the guest's network already (--net none turns that off)");
 	return 0;
 }
@@ -132,6 +125,7 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	struct rl_argv *argv, struct rl_error *err)
 {
 	uint64_t memory = guest->memory ? guest->memory : RL_MEMORY_DEFAULT;
+	char umid[RL_UMID_MAX + 1];
 	size_t size = 0;
 
 	/*
@@ -153,17 +147,20 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	if (add_shares(guest, argv, err))
 		return -1;
 	rl_argv_add(argv, "uml_dir=.");
-	add_umid(guest->name ? guest->name : "guest", argv);
+	rl_umid(guest, umid);
+	rl_argv_printf(argv, "umid=%s", umid);
 	if (guest->network && add_network(guest, network, argv, err))
 		return -1;
-	if (add_words(guest, argv, err))
+	if (rl_append_check(guest, err))
 		return -1;
+	for (size_t i = 0; i < guest->append_count; i++)
+		rl_argv_add(argv, guest->append[i]);
 	if (guest->command)
 		add_job(disks[RL_JOB_DISK], channel, argv);
 	for (size_t i = 1; i < argv->count; i++)
 		size += strlen(argv->items[i]) + 1;
 	if (size > RL_CMDLINE_MAX)
-		return rl_fail(err, guest->name ? guest->name : "guest", ADD_WORD,
+		return rl_fail(err, guest->name ? guest->name : "guest", RL_CMDLINE_ACTION,
 			"it would be %zu bytes long, and at most %d fit", size, RL_CMDLINE_MAX);
 	return 0;
 }

@@ -46,15 +46,27 @@ static int open_sockets(struct rl_console *console)
 	return 0;
 }
 
-int rl_console_open(struct rl_console *console, enum rl_console_use use, struct rl_error *err)
+/* QEMU writes byte by byte, and a socket, which counts each as much more, is soon full: then its guest loses some. */
+static int open_line(struct rl_console *console)
+{
+	struct termios raw = {.c_cflag = CS8 | CREAD | CLOCAL};
+
+	raw.c_cc[VMIN] = 1;
+	if (openpty(&console->ours, &console->guest, NULL, &raw, NULL))
+		return -1;
+	return fcntl(console->ours, F_SETFD, FD_CLOEXEC) || fcntl(console->guest, F_SETFD, FD_CLOEXEC) ? -1
+												       : 0;
+}
+
+int rl_console_open(struct rl_console *console, enum rl_console_use use, bool line, struct rl_error *err)
 {
 	console->terminal = use != RL_CONSOLE_LOG && own_terminal();
-	console->pty = use == RL_CONSOLE_GUEST && console->terminal;
+	console->pty = use == RL_CONSOLE_GUEST && console->terminal && !line;
 	if (use == RL_CONSOLE_RAW && !console->terminal)
 		return rl_fail(err, "terminal", "give to the command", "standard input and output are none");
 	if (console->terminal && tcgetattr(STDIN_FILENO, &console->saved))
 		return rl_fail_errno(err, "terminal", "look at", errno);
-	if (console->pty ? open_pty(console) : open_sockets(console))
+	if (line ? open_line(console) : console->pty ? open_pty(console) : open_sockets(console))
 		return rl_fail_errno(err, "console", "open", errno);
 	if (fcntl(console->ours, F_SETFL, O_RDWR | O_NONBLOCK))
 		return rl_fail_errno(err, "console", "open", errno);

@@ -130,17 +130,27 @@ static char *read_link(const char *path)
 
 /* ---- finding ---- */
 
-/* What UML was started with: "mem=65536K", "ubd0d=/proc/self/fd/7", "umid=demo". */
+/*
+ * What UML was started with: "mem=65536K", "ubd0d=/proc/self/fd/7", "umid=demo"; and QEMU: "size=65536K",
+ * "driver=file,node-name=ubda,filename=/proc/self/fd/7,...", "guest=demo".
+ */
 static void take_word(struct rl_running *guest, const char *word)
 {
 	unsigned disk, fd;
-	char flags[8];
+	char flags[16], letter;
 
 	if (!strncmp(word, "umid=", 5) && !guest->name) {
 		guest->name = rl_strdup(word + 5);
+	} else if (!strncmp(word, "guest=", 6) && !guest->name) {
+		guest->name = rl_strdup(word + 6);
+		guest->machine = true;
 	} else if (!strncmp(word, "mem=", 4) && !guest->memory) {
 		rl_parse_size(word + 4, &guest->memory);
-	} else if (sscanf(word, "ubd%u%7[a-z]=/proc/self/fd/%u", &disk, flags, &fd) == 3) {
+	} else if (guest->machine && !strncmp(word, "size=", 5) && !guest->memory) {
+		rl_parse_size(word + 5, &guest->memory);
+	} else if (sscanf(word, "ubd%u%7[a-z]=/proc/self/fd/%u", &disk, flags, &fd) == 3 ||
+		   sscanf(word, "driver=%15[a-z_],node-name=ubd%c,filename=/proc/self/fd/%u", flags, &letter,
+			   &fd) == 3) {
 		char *path = rl_printf("/proc/%ld/fd/%u", (long)guest->pid, fd), *target = read_link(path);
 
 		rl_argv_add(&guest->disks, target ? target : "?");
@@ -270,6 +280,11 @@ static int connect_console(const struct rl_running *guest, struct rl_error *err)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), number;
 	pid_t pid;
 
+	if (guest->machine) {
+		rl_close(&fd);
+		return rl_fail(err, guest->name, "talk to",
+			"it runs under QEMU and has no management console (rootlet kill ends it)");
+	}
 	if (fd < 0)
 		return rl_fail_errno(err, guest->name, "talk to", errno);
 	pid = fork();

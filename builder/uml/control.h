@@ -9,12 +9,14 @@
 #include "base/error.h"
 #include "base/process.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct rl_running {
 	char *name; /* the umid */
-	pid_t pid; /* of UML */
+	pid_t pid; /* of UML, or QEMU */
+	bool machine; /* it is QEMU */
 	pid_t guardian; /* is gone when the guest and all it had is */
 	uint64_t seconds; /* since it was started */
 	uint64_t memory; /* bytes, as it was promised */

@@ -132,6 +132,9 @@ static int check_lock(int fd, bool for_writing, const char *path, struct rl_erro
 
 	if (!holder)
 		return 0;
+	/* QEMU's, here and elsewhere, are of the file and not of the process. */
+	if (holder < 0)
+		return rl_fail(err, path, ACTION, "in use by another process");
 	name = rl_process_name(holder);
 	rl_fail(err, path, ACTION, "in use by process %s", name);
 	free(name);

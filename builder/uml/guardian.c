@@ -77,6 +77,8 @@ static int hand_over(const struct rl_guardian_job *job)
 		return -1;
 	if (job->network >= 0 && fcntl(job->network, F_SETFD, 0))
 		return -1;
+	if (job->initramfs >= 0 && fcntl(job->initramfs, F_SETFD, 0))
+		return -1;
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		if (job->disks[i] >= 0 && fcntl(job->disks[i], F_SETFD, 0))
 			return -1;
@@ -102,7 +104,8 @@ static void become_uml(const struct rl_guardian_job *job, pid_t parent, int repo
 	/* A panic is an abort. */
 	setrlimit(RLIMIT_CORE, &no_core);
 	/* UML wants this and would execute itself once more to get it. */
-	personality(PER_LINUX | ADDR_NO_RANDOMIZE);
+	if (job->fixed)
+		personality(PER_LINUX | ADDR_NO_RANDOMIZE);
 	if (chdir(job->confine ? job->confine->folder : job->folder) == 0 && hand_over(job) == 0) {
 		/*
 		 * As UML's controlling terminal the pty sends it SIGWINCH; otherwise UML starts a

@@ -15,8 +15,10 @@
 
 struct run {
 	const struct rl_guest *guest;
+	const struct rl_engine *engine;
+	struct rl_boot boot;
 	const char *name;
-	char *kernel, *folder;
+	char *folder;
 	int disks[RL_DISKS_MAX];
 	int messages[2]; /* UML's own output: a pipe */
 	bool filled[3]; /* 0, 1, 2 were closed, and are /dev/null for the time of the run */
@@ -67,7 +69,8 @@ static int prepare_command(struct run *run, struct rl_error *err)
 	if (run->guest->disk_count > RL_JOB_DISK)
 		return rl_fail(err, run->guest->disks[RL_JOB_DISK].path, "use as a disk",
 			"a guest that runs a command has at most %d disks", RL_JOB_DISK);
-	if (rl_job_open(&run->job, run->guest, same_file(STDOUT_FILENO, STDERR_FILENO), err))
+	if (rl_job_open(&run->job, run->guest, run->engine->channel, same_file(STDOUT_FILENO, STDERR_FILENO),
+		    err))
 		return -1;
 	run->disks[RL_JOB_DISK] = run->job.fd;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->channel) ||
@@ -89,28 +92,32 @@ static enum rl_console_use console_use(const struct rl_guest *guest)
 static int check(struct run *run, struct rl_error *err)
 {
 	const struct rl_guest *guest = run->guest;
+	const struct rl_engine *engine = run->engine;
+	uint64_t memory = guest->memory ? guest->memory : engine->memory;
 
-	if (rl_guest_kernel(guest->kernel, &run->kernel, err))
+	if (engine->find(&run->boot, err))
 		return -1;
 	if (rl_disks_open(guest, run->disks, err))
 		return -1;
+	if (engine->disks && engine->disks(&run->boot, err))
+		return -1;
 	if (guest->command && prepare_command(run, err))
 		return -1;
-	if (rl_console_open(&run->console, console_use(guest), err))
+	if (rl_console_open(&run->console, console_use(guest), engine->line, err))
 		return -1;
 	if (guest->share_count && guest->on_stopped)
 		return rl_fail(err, run->name, "run",
 			"with shares it is in namespaces of its own, where no debugger gets in");
-	if (guest->share_count && rl_confine_open(&run->confine, guest, run->disks, run->kernel, err))
+	if (guest->share_count && rl_confine_open(&run->confine, guest, run->disks, run->boot.program, err))
 		return -1;
 	if (guest->network && rl_net_open(&run->net, guest, err))
 		return -1;
-	if (rl_cmdline(
-		    guest, run->disks, run->console.guest, run->channel[1], run->net.guest, &run->argv, err))
+	run->boot.network = run->net.guest;
+	run->boot.console = run->console.guest;
+	run->boot.channel = run->channel[1];
+	if (engine->cmdline(&run->boot, &run->argv, err))
 		return -1;
-	if (rl_preflight(guest, run->kernel, run->disks, &run->argv, err))
-		return -1;
-	if (rl_run_folder(guest->memory ? guest->memory : RL_MEMORY_DEFAULT, &run->folder, err))
+	if (rl_run_folder(engine->memory_file ? memory : 0, &run->folder, err))
 		return -1;
 	if (pipe2(run->messages, O_CLOEXEC))
 		return rl_fail_errno(err, run->name, "make a pipe", errno);
@@ -122,7 +129,7 @@ static int check(struct run *run, struct rl_error *err)
 static int start(struct run *run, struct rl_error *err)
 {
 	struct rl_guardian_job job = {
-		.kernel = run->kernel,
+		.kernel = run->boot.program,
 		.argv = run->argv.items,
 		.folder = run->folder,
 		.disks = run->disks,
@@ -130,6 +137,8 @@ static int start(struct run *run, struct rl_error *err)
 		.channel = run->channel[1],
 		.network = run->net.guest,
 		.confine = run->guest->share_count ? &run->confine : NULL,
+		.initramfs = run->boot.initramfs,
+		.fixed = run->engine->fixed,
 		.console = &run->console,
 		.stopped = run->guest->on_stopped != NULL,
 	};
@@ -143,31 +152,8 @@ static int start(struct run *run, struct rl_error *err)
 	rl_close(&run->net.guest);
 	rl_close(&run->messages[1]);
 	if (run->guest->on_stopped)
-		run->guest->on_stopped(run->guest->context, run->guardian.uml, run->kernel);
+		run->guest->on_stopped(run->guest->context, run->guardian.uml, run->boot.program);
 	return rl_console_attach(&run->console, err);
-}
-
-static char *panic_reason(const struct rl_relay *relay)
-{
-	char *words = rl_panic_words(&relay->tail);
-
-	/* A panic before the console was up is told only there. */
-	if (!words)
-		words = rl_panic_words(&relay->said);
-	return words && words[0] ? words : (free(words), rl_wait_text(relay->end.status));
-}
-
-/* UML ends with status 1 if it cannot start; then the guest's kernel has said nothing on the console. */
-static bool never_booted(const struct rl_relay *relay)
-{
-	return relay->silent && WIFEXITED(relay->end.status) && WEXITSTATUS(relay->end.status) == 1;
-}
-
-/* Where the console is up the umid folder is too, so UML has removed it, and not failed to make it. */
-static bool crashed_after_power_off(const struct rl_relay *relay)
-{
-	return relay->end.tidy && !relay->silent && WIFSIGNALED(relay->end.status) &&
-	       (WTERMSIG(relay->end.status) == SIGABRT || WTERMSIG(relay->end.status) == SIGSEGV);
 }
 
 /* How the command ended, if the guest got as far as telling and doing all that was to be done. */
@@ -212,35 +198,16 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 	const struct rl_relay *relay = &run->relay;
 	int status = relay->end.status;
 	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	char *words = never_booted(relay) ? rl_last_line(&relay->said) : NULL;
 
-	if (command_ended(run, result)) {
-		free(words);
+	if (command_ended(run, result))
 		return 0;
-	}
 	/* A guest that ended by itself at the same moment has ended by itself. */
 	if (relay->stop && (killed || relay->cut || run->session.talk.over)) {
 		result->end = ends[relay->stop];
 		result->status = relay->signal;
-	} else if (words) {
-		rl_fail(err, run->kernel, "start", "%s", words);
-		free(words);
-		return -1;
-	} else if (WIFEXITED(status)) {
-		result->end = RL_GUEST_OFF;
-		result->status = WEXITSTATUS(status);
-	} else if (crashed_after_power_off(relay)) {
-		result->end = RL_GUEST_OFF;
-		result->status_lost = true;
-	} else {
-		/* Somebody else's lock, taken after we looked, ends in a panic that does not tell so. */
-		if (rl_disks_lock_check(run->guest, run->disks, err))
-			return -1;
-		result->end = RL_GUEST_PANIC;
-		result->reason = panic_reason(relay);
+		return 0;
 	}
-	free(words);
-	return 0;
+	return run->engine->conclude(&run->boot, relay, result, err);
 }
 
 static int attempt(struct run *run, struct rl_guest_result *result, struct rl_error *err)
@@ -296,6 +263,8 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 {
 	struct run run = {
 		.guest = guest,
+		.engine = guest->vm == RL_VM_QEMU ? &rl_engine_qemu : &rl_engine_uml,
+		.boot = RL_BOOT_NONE,
 		.name = guest->name ? guest->name : "guest",
 		.messages = {-1, -1},
 		.channel = {-1, -1},
@@ -310,6 +279,8 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		run.disks[i] = -1;
+	run.boot.guest = guest;
+	run.boot.disks = run.disks;
 	*result = (struct rl_guest_result){.end = RL_GUEST_OFF};
 	status = attempt(&run, result, err);
 	rl_console_close(&run.console);
@@ -328,7 +299,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	rl_close(&run.messages[1]);
 	rl_argv_free(&run.argv);
 	rl_confine_close(&run.confine);
-	free(run.kernel);
+	rl_boot_free(&run.boot);
 	free(run.folder);
 	empty_standard(run.filled);
 	return status;

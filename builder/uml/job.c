@@ -76,7 +76,20 @@ static int put_devices(struct rl_tree *tree, struct rl_error *err)
 	return 0;
 }
 
-static int fill_tree(struct rl_tree *tree, const struct rl_buf *job, struct rl_error *err)
+static int put_link(struct rl_tree *tree, const char *channel, struct rl_error *err)
+{
+	struct rl_node *node;
+	char *target = rl_printf("/dev/%s", channel);
+	int result = rl_tree_put_path(tree, RL_CHANNEL_LINK, S_IFLNK | 0777, RL_EPOCH_TIME, &node, err);
+
+	if (!result)
+		result = rl_tree_set_target(tree, node->inode, target, strlen(target), err);
+	free(target);
+	return result;
+}
+
+static int fill_tree(
+	struct rl_tree *tree, const char *channel, const struct rl_buf *job, struct rl_error *err)
 {
 	static const char *const folders[] = {"/proc", "/root"};
 	struct rl_node *node;
@@ -89,15 +102,16 @@ static int fill_tree(struct rl_tree *tree, const struct rl_buf *job, struct rl_e
 	if (put_file(tree, "/init", S_IFREG | 0755, init, size, err) ||
 		put_file(tree, "/job", S_IFREG | 0600, job->data, job->size, err))
 		return -1;
-	return put_devices(tree, err);
+	return put_link(tree, channel, err) || put_devices(tree, err) ? -1 : 0;
 }
 
-static int write_disk(struct rl_job *job, const struct rl_buf *text, uint64_t size, struct rl_error *err)
+static int write_disk(struct rl_job *job, const char *channel, const struct rl_buf *text, uint64_t size,
+	struct rl_error *err)
 {
 	struct rl_ext_options options;
 	struct rl_tree *tree = rl_tree_new();
 	struct rl_plan *plan = NULL;
-	int result = fill_tree(tree, text, err);
+	int result = fill_tree(tree, channel, text, err);
 
 	if (!result)
 		result = rl_ext_options_init(&options, "ext2", err);
@@ -112,7 +126,8 @@ static int write_disk(struct rl_job *job, const struct rl_buf *text, uint64_t si
 	return result;
 }
 
-int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err)
+int rl_job_open(struct rl_job *job, const struct rl_guest *guest, const char *channel, bool merged,
+	struct rl_error *err)
 {
 	const struct rl_guest_command *command = guest->command;
 	struct rl_job_head head = {
@@ -140,7 +155,7 @@ int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, s
 	if (job->fd < 0)
 		result = rl_fail_errno(err, SUBJECT, "make", errno);
 	else
-		result = write_disk(job, &text, head.ring, err);
+		result = write_disk(job, channel, &text, head.ring, err);
 	rl_buf_free(&text);
 	if (result)
 		return -1;

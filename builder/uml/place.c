@@ -68,7 +68,8 @@ const char *rl_place_choose(uint64_t memory)
 	for (size_t i = 0; places[i]; i++) {
 		uint64_t room = rl_place_room(places[i]);
 
-		if (rl_place_try(places[i]))
+		/* Without any only the folder itself is to be made. */
+		if (memory ? rl_place_try(places[i]) : access(places[i], W_OK | X_OK))
 			continue;
 		if (room >= memory)
 			return places[i];
@@ -88,9 +89,9 @@ int rl_run_folder(uint64_t memory, char **path, struct rl_error *err)
 
 	if (!place) {
 		rl_places(places);
-		return rl_fail(err, places[0], "keep the guest's memory",
+		return rl_fail(err, places[0], memory ? "keep the guest's memory" : "make a folder",
 			"%s, and no better elsewhere (rootlet doctor tells more)",
-			strerror(rl_place_try(places[0])));
+			strerror(memory ? rl_place_try(places[0]) : EACCES));
 	}
 	if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
 		return rl_fail_errno(err, place, "name a run folder", errno);

@@ -20,6 +20,8 @@
  *     session.c   the same as relay.c, for a command
  *     network.c   the process that is the other end of the guest's network; slirp.c is what it does
  *     guest.c     the run as a whole
+ *     engine.c    what of it is particular to UML, and qemu.c to a virtual machine of QEMU
+ *     initramfs.c what such a machine's kernel begins with; modules.c finds the modules for it
  *     doctor.c    rl_doctor()
  *     control.c   guests that run: found, talked to, ended
  */
@@ -57,6 +59,13 @@
  */
 int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, int network,
 	struct rl_argv *argv, struct rl_error *err);
+
+/* Fails if a word of the guest's is none that the kernel's command line can have. */
+int rl_append_check(const struct rl_guest *guest, struct rl_error *err);
+#define RL_CMDLINE_ACTION "add to the kernel's command line"
+#define RL_UMID_MAX       32
+/* The guest's name as UML and QEMU take it: letters, digits, "-_.". */
+void rl_umid(const struct rl_guest *guest, char umid[RL_UMID_MAX + 1]);
 
 /* ---- kernel.c ---- */
 
@@ -156,7 +165,7 @@ struct rl_console {
 	int ours; /* non-blocking */
 	int guest; /* UML's end; closed here once UML has it */
 	bool terminal; /* stdin is one, and raw */
-	bool pty; /* it is the guest's; otherwise a socket pair */
+	bool pty; /* it is the guest's, with its size; otherwise a socket pair, or a serial line */
 	struct termios saved; /* if terminal */
 };
 
@@ -171,8 +180,8 @@ enum rl_console_use {
 		.ours = -1, .guest = -1, .terminal = false, .pty = false                                     \
 	}
 
-/* Makes the two ends; nothing happens to this process's terminal yet. */
-int rl_console_open(struct rl_console *console, enum rl_console_use use, struct rl_error *err);
+/* Makes the two ends; nothing happens to this process's terminal yet. line: for a serial line of QEMU. */
+int rl_console_open(struct rl_console *console, enum rl_console_use use, bool line, struct rl_error *err);
 /* Makes stdin raw if it is the guest's terminal. */
 int rl_console_attach(const struct rl_console *console, struct rl_error *err);
 /* Gives the guest's terminal the size of ours. */
@@ -211,12 +220,13 @@ char *rl_last_line(const struct rl_buf *tail);
 #define RL_GUARDIAN_NAME "rootlet-guard" /* in /proc/PID/comm, where control.c finds it */
 
 struct rl_guardian_job {
-	const char *kernel;
+	const char *kernel; /* the program: UML's kernel, or QEMU, which is "UML" to the guardian */
 	char *const *argv; /* argv[0] is chosen here */
 	const char *folder; /* made, and removed at the end */
 	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
 	int messages; /* becomes UML's stdout and stderr */
-	int channel, network; /* further ones that it inherits; -1: none */
+	int channel, network, initramfs; /* further ones that it inherits; -1: none */
+	bool fixed; /* its address space is not randomized */
 	struct rl_confine *confine; /* NULL: the kernel runs where we do */
 	bool stopped; /* it waits for a debugger */
 	const struct rl_console *console;
@@ -312,8 +322,9 @@ struct rl_job {
 		.fd = -1, .ring = NULL                                                                       \
 	}
 
-/* Makes the disk. merged: the command's stdout and stderr go to the same place. */
-int rl_job_open(struct rl_job *job, const struct rl_guest *guest, bool merged, struct rl_error *err);
+/* Makes the disk. channel: its name in the guest's /dev. merged: the command's stdout and stderr go to the same place. */
+int rl_job_open(struct rl_job *job, const struct rl_guest *guest, const char *channel, bool merged,
+	struct rl_error *err);
 void rl_job_close(struct rl_job *job);
 
 /* ---- network.c ---- */
@@ -405,5 +416,96 @@ struct rl_session {
 
 /* Runs until the guest has ended and the command's output is written. On failure the guest may still run. */
 int rl_session(struct rl_session *session, struct rl_error *err);
+
+/* ---- engine.c, qemu.c ---- */
+
+/* What an engine is given to boot with. */
+struct rl_boot {
+	const struct rl_guest *guest;
+	const int *disks; /* RL_DISKS_MAX descriptors, -1 where there is none */
+	int console, channel, network; /* the guest's ends; -1: it has none */
+	char *program; /* that is executed */
+	/* Of QEMU. */
+	char *kernel; /* absolute path */
+	char *initrd; /* the user's, absolute; NULL: initramfs is ours */
+	int initramfs; /* descriptor; -1: none */
+	char *version; /* of the kernel */
+	bool has_modules;
+};
+
+#define RL_BOOT_NONE                                                                                         \
+	{                                                                                                    \
+		.console = -1, .channel = -1, .network = -1, .initramfs = -1                                 \
+	}
+
+/* How a kernel is run. All that is not here is the same for each of them. */
+struct rl_engine {
+	const char *channel; /* the name in the guest's /dev of the channel to our init */
+	bool line; /* its console is a serial line */
+	bool fixed; /* the program wants addresses that are not randomized */
+	bool memory_file; /* the guest's memory is a file in the run folder */
+	uint64_t memory; /* bytes, if nothing is asked for */
+	/* Finds the program and all that it needs besides the disks. */
+	int (*find)(struct rl_boot *boot, struct rl_error *err);
+	/* The disks are open: what else there is to do with them. May be NULL. */
+	int (*disks)(const struct rl_boot *boot, struct rl_error *err);
+	int (*cmdline)(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err);
+	/*
+	 * It has ended, and neither has its command, as far as is known, nor was it ended from here: fills result, or says
+	 * that it was not started.
+	 */
+	int (*conclude)(const struct rl_boot *boot, const struct rl_relay *relay,
+		struct rl_guest_result *result, struct rl_error *err);
+};
+
+extern const struct rl_engine rl_engine_uml, rl_engine_qemu;
+
+/* What a panic says of itself, wherever it stands, or how the program ended; the caller frees it. */
+char *rl_panic_reason(const struct rl_relay *relay);
+void rl_boot_free(struct rl_boot *boot);
+
+/* ---- initramfs.c ---- */
+
+/* The version of the kernel whose file begins with these bytes ("6.1.0-13-amd64"), or NULL. The caller frees it. */
+char *rl_kernel_version(const void *setup, size_t size);
+int rl_kernel_read_version(const char *path, char **version, struct rl_error *err);
+
+/* Adds a file; size is below 4 GiB, and there are no bytes but a regular file's. */
+void rl_cpio_add(struct rl_buf *cpio, const char *name, uint32_t mode, uint32_t major, uint32_t minor,
+	const void *bytes, size_t size);
+void rl_cpio_end(struct rl_buf *cpio);
+
+/* Makes the initramfs, with modules from that folder (NULL: none), in memory. */
+int rl_initramfs(const char *modules_folder, int *fd, struct rl_error *err);
+
+/* ---- modules.c ---- */
+
+struct rl_module {
+	char *name;
+	struct rl_buf bytes; /* an ELF file, no longer compressed */
+};
+
+struct rl_modules {
+	struct rl_module *items; /* each behind all that it needs */
+	size_t count, room;
+};
+
+#define RL_MODULES_NONE                                                                                      \
+	{                                                                                                    \
+		NULL, 0, 0                                                                                   \
+	}
+
+/*
+ * The folder with the modules of a kernel: the given one, or what is in it for that version, or where they lie beside
+ * the kernel or in the system; *folder is NULL if there are none. The caller frees it.
+ */
+int rl_modules_folder(
+	const char *given, const char *kernel, const char *version, char **folder, struct rl_error *err);
+/* Appends the wanted modules that there are, and those that they need. The caller frees them, also after a failure. */
+int rl_modules_read(const char *folder, const char *const *wanted, size_t count, struct rl_modules *modules,
+	struct rl_error *err);
+void rl_modules_free(struct rl_modules *modules);
+/* The names of what a module needs, with commas; NULL: it is no module for x86-64. The caller frees it. */
+char *rl_module_depends(const struct rl_buf *elf);
 
 #endif

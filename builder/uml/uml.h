@@ -1,5 +1,5 @@
 /*
- * Running a User Mode Linux kernel: its command line, disks, console, and how it ended.
+ * Running a kernel, as User Mode Linux or in a virtual machine of QEMU: its command line, disks, console, and how it ended.
  *
  * Nothing is left behind: the guest's umid folder, its memory file and its processes go when the
  * guest ends, also when this process is killed. A guardian process, away from this process's group
@@ -64,11 +64,25 @@ struct rl_guest_listener {
 	bool alone; /* it is not written to our stdout */
 };
 
+enum rl_vm {
+	RL_VM_UML, /* the kernel is a process: User Mode Linux */
+	RL_VM_QEMU, /* a kernel for x86-64, in a virtual machine */
+};
+
+/* What a distribution's kernel needs, in bytes. */
+#define RL_VM_QEMU_MEMORY ((uint64_t)256 * 1024 * 1024)
+
 struct rl_guest {
 	const struct rl_guest_command *command; /* NULL: the guest's own init runs */
+	enum rl_vm vm;
 	const char *name; /* for messages and the umid; NULL: "guest" */
-	const char *kernel; /* a path or a name in PATH; NULL: linux.uml, then linux */
-	uint64_t memory; /* bytes; 0: 128 MiB */
+	const char *
+		kernel; /* UML: a path or a name in PATH; NULL: linux.uml, then linux. QEMU: a bzImage's path */
+	/* Of QEMU. */
+	const char *initrd; /* an initramfs in the place of ours, which mounts what root= says; NULL: ours */
+	const char *modules; /* the kernel's; NULL: where they lie beside it or in this system, if they do */
+	const char *accel; /* "kvm" or "tcg"; NULL: KVM if this user may use it */
+	uint64_t memory; /* bytes; 0: 128 MiB, or RL_VM_QEMU_MEMORY */
 	const struct rl_guest_disk *disks; /* ubda, ubdb, ... at most 16 */
 	size_t disk_count;
 	const char *const *append; /* further words of the kernel's command line */
@@ -105,12 +119,13 @@ enum rl_guest_end {
 	/*
 	 * Powered off, halted or rebooted (a guest is never started twice): status is what the guest
 	 * left in /proc/exitcode, modulo 256. A SIGTERM or SIGINT that somebody else sends to the
-	 * kernel looks the same, with status 1.
+	 * kernel looks the same, with status 1. Under QEMU, where there is no /proc/exitcode, it is 0.
 	 */
 	RL_GUEST_OFF,
 	/*
 	 * The kernel panicked, crashed or was killed. Only the way in which its process ended decides
-	 * that; reason has the panic's words as they stood on the console, which a guest can forge.
+	 * that; reason has the panic's words as they stood on the console, which a guest can forge. Under QEMU, which ends
+	 * in the same way at a restart, it is these words that decide.
 	 */
 	RL_GUEST_PANIC,
 	RL_GUEST_TIMEOUT, /* ended here after `seconds` */

@@ -316,7 +316,7 @@ static void the_job_disk_is_sound(void **state)
 	(void)state;
 	memset(argument, 'x', 300000);
 	argument[300000] = '\0';
-	assert_int_equal(rl_job_open(&job, &guest, true, &err), 0);
+	assert_int_equal(rl_job_open(&job, &guest, RL_CHANNEL_TTY, true, &err), 0);
 	shell = rl_printf(
 		"PATH=$PATH:/sbin:/usr/sbin; cp /proc/%ld/fd/%d disk && e2fsck -fn disk >log 2>&1 && "
 		"debugfs -R 'cat /init' disk >init 2>>log && debugfs -R 'cat /job' disk >job 2>>log",

@@ -9,7 +9,7 @@
 
 #define JOB_MAX ((size_t)64 << 20)
 
-void guest_main(void);
+void guest_main(long *stack);
 
 int channel = -1;
 
@@ -79,8 +79,12 @@ static void open_channel(void)
 {
 	struct termios mode;
 
-	channel = (int)SYS(open, "/dev/" RL_CHANNEL_TTY, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 0);
-	SYS(ioctl, channel, TCGETS, &mode);
+	channel = (int)open_device(RL_CHANNEL_LINK, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (channel < 0)
+		stop_machine(RL_CHANNEL_LINK, "no channel to rootlet: is virtio_console missing?");
+	/* A port of a virtual machine is no terminal. */
+	if (SYS(ioctl, channel, TCGETS, &mode))
+		return;
 	mode.c_iflag = 0;
 	mode.c_oflag = 0;
 	mode.c_lflag = 0;
@@ -133,7 +137,7 @@ static bool run(struct failure *failure, bool *entered)
 {
 	static struct job job;
 	struct ends ends;
-	int disk = (int)SYS(open, "/dev/ubd" RL_JOB_DISK_LETTER, O_RDONLY | O_DIRECT | O_CLOEXEC, 0), status;
+	int disk = (int)open_device("/dev/ubd" RL_JOB_DISK_LETTER, O_RDONLY | O_DIRECT | O_CLOEXEC), status;
 
 	if (disk < 0)
 		return fail(
@@ -156,16 +160,19 @@ bool is_init(void)
 	return SYS(getpid) == 1;
 }
 
-void guest_main(void)
+/* The stack as the kernel has made it: argc, the arguments, NULL, the variables, NULL. */
+void guest_main(long *stack)
 {
 	struct failure failure = {RL_FATE_TROUBLE, 0, "", ""};
 	const struct timespec patience = {.tv_sec = RL_GUEST_END_MS / 1000};
 	bool entered = false, clean = true, good;
+	char **arguments = (char **)(stack + 1);
 
 	if (!is_init())
 		SYS(exit_group, 1);
+	if (SYS(access, RL_BOOT_LIST, 0) == 0)
+		boot(arguments, arguments + stack[0] + 1);
 	good = mount_own(&failure);
-
 	open_channel();
 	send_frame(RL_FRAME_HELLO, 0, RL_CHANNEL_VERSION);
 	if (!good || !run(&failure, &entered))

@@ -7,6 +7,7 @@
  *     command.c  the command's user, environment, start
  *     relay.c    its bytes to and from rootlet; its end
  *     init.c     one after the other
+ *     boot.c     the way there in a virtual machine, from the initramfs
  */
 #ifndef RL_GUEST_INIT_INIT_H
 #define RL_GUEST_INIT_INIT_H
@@ -46,8 +47,26 @@ void send_frame(uint8_t type, uint8_t stream, uint32_t value);
 /* With bytes NULL they are in output_frame() already, behind the room for the frame. */
 void send_bytes(uint8_t type, uint8_t stream, const void *bytes, size_t size);
 
+/* ---- boot.c ---- */
+
+/*
+ * PID 1 in the initramfs that rootlet makes for kernels which it does not run as UML: loads the modules that are listed
+ * there, mounts the root that the kernel's command line names and becomes the init of that: our own one again, on the
+ * job disk, or the guest's. Does not return.
+ */
+void boot(char **arguments, char **variables);
+/* Gives the disks of a virtual machine the names of UML's, and the channel its name. */
+void name_devices(void);
+/* open(), of a device that may still be on its way. */
+long open_device(const char *path, int flags);
+/* Says why on the console and ends the machine. */
+void stop_machine(const char *subject, const char *why);
+
 /* ---- mounts.c ---- */
 
+/* Mounts a disk; of what type it is has to be tried if that is "auto". data may be NULL. */
+long mount_disk(
+	const char *device, const char *place, const char *type, unsigned long flags, const char *data);
 /* The kernel's own file systems, in the job disk's folders. */
 bool mount_own(struct failure *failure);
 /* The disk's root becomes ours, with what belongs into one, and what its fstab says of disks. */

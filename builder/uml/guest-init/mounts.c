@@ -67,21 +67,21 @@ static void decode(char *text)
 	*to = '\0';
 }
 
-/* Mounts a disk, read-only if it cannot be written to; of what type it is has to be tried. */
-static long mount_disk(const char *device, const char *place, const char *type, unsigned long flags)
+long mount_disk(
+	const char *device, const char *place, const char *type, unsigned long flags, const char *data)
 {
 	static const char *const usual[] = {"ext4", "ext3", "ext2"};
 	long result = -ENODEV, first = 0;
 	char *list, *line, *next;
 
 	if (!same(type, "auto")) {
-		result = SYS(mount, device, place, type, flags, NULL);
+		result = SYS(mount, device, place, type, flags, data);
 		/* ext4's driver may be there for ext2 as well, and may not have the name. */
 		if (result != -ENODEV)
 			return result;
 	}
 	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
-		result = SYS(mount, device, place, usual[i], flags, NULL);
+		result = SYS(mount, device, place, usual[i], flags, data);
 		if (result != -EINVAL && result != -ENODEV)
 			return result;
 		first = first ? first : result;
@@ -91,19 +91,21 @@ static long mount_disk(const char *device, const char *place, const char *type, 
 		next = end_line(line);
 		if (*line != '\t' || begins(line + 1, "ext"))
 			continue;
-		result = SYS(mount, device, place, line + 1, flags | MS_SILENT, NULL);
+		result = SYS(mount, device, place, line + 1, flags | MS_SILENT, data);
 		if (result != -EINVAL && result != -ENODEV)
 			return result;
 	}
 	return first;
 }
 
+/* Read-only if it cannot be written to. */
 static long mount_writable(const char *device, const char *place, const char *type, unsigned long flags)
 {
-	long result = mount_disk(device, place, type, flags);
+	long result = mount_disk(device, place, type, flags, NULL);
 
-	return result == -EACCES || result == -EROFS ? mount_disk(device, place, type, flags | MS_RDONLY)
-						     : result;
+	return result == -EACCES || result == -EROFS
+		       ? mount_disk(device, place, type, flags | MS_RDONLY, NULL)
+		       : result;
 }
 
 /* ---- what is in a root while it runs ---- */

@@ -8,6 +8,7 @@
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	xor %ebp, %ebp\n"
+	"	mov %rsp, %rdi\n"
 	"	call guest_main\n"
 	"	hlt\n");
 

@@ -1,0 +1,239 @@
+#!/usr/bin/env bats
+# `rootlet run --vm qemu`: the roots that boot under UML, under a distribution's kernel in a virtual machine. By software
+# emulation, which is there wherever QEMU is. ROOTLET_QEMU_KERNEL names a kernel that has its modules in ../lib/modules, as in
+# an unpacked package of Debian's; otherwise the one in /boot is taken.
+load ../cli/helper
+
+find_kernel() {
+    local k
+    for k in "${ROOTLET_QEMU_KERNEL:-}" /boot/vmlinuz-*; do
+        [ ! -r "$k" ] || [ ! -d "$(dirname "$k")/../lib/modules" ] || realpath "$k"
+    done | tail -n 1
+}
+
+setup_file() {
+    export TOP=$BATS_TEST_DIRNAME/../.. ROOT=$BATS_FILE_TMPDIR/demo KERNEL=
+    KERNEL=$(find_kernel)
+    [ -n "$KERNEL" ] || return 0
+    "${ROOTLET:-$TOP/rootlet}" build -q --recipes "$TOP" -o "$ROOT" demo >"$BATS_FILE_TMPDIR/log" 2>&1 ||
+        { cat "$BATS_FILE_TMPDIR/log" >&2; return 1; }
+}
+
+# What a test that fails leaves running.
+teardown() {
+    [ -z "${job:-}" ] || kill "$job" 2>/dev/null || true
+}
+
+# QEMU is not among what the tests need, so this is a skip in CI too.
+prepare() {
+    command -v qemu-system-x86_64 >/dev/null || skip "qemu-system-x86_64 is not installed"
+    [ -n "$KERNEL" ] || skip "no kernel for x86-64 with its modules: ROOTLET_QEMU_KERNEL or /boot/vmlinuz-*"
+    cp --sparse=always "$ROOT/root.ext4" root
+    mkdir tmp
+    export TMPDIR=$PWD/tmp
+}
+
+in_qemu() {
+    timeout 500 "$ROOTLET" run --vm qemu --accel tcg --kernel "$KERNEL" "$@" 3>&-
+}
+
+# No folder and no process is left of the guests of this test; they need a moment after a kill.
+nothing_left() {
+    local i
+    for i in $(seq 100); do
+        [ -n "$(ls -A tmp; guests)" ] || return 0
+        sleep 0.1
+    done
+    ls -A tmp
+    guests
+    false
+}
+
+# The processes whose working folder is, or was, in ours: QEMU runs in its run folder.
+guests() {
+    local p
+    for p in /proc/[0-9]*; do
+        case $(readlink "$p/cwd" 2>/dev/null) in "$PWD/tmp/"*) echo "$p $(tr '\0' ' ' <"$p/cmdline")" ;; esac
+    done
+}
+
+# rootlet itself, which is below in_qemu and its timeout(1).
+runner() {
+    pgrep -P "$(pgrep -P "$job" -x timeout)"
+}
+
+wait_for() { # TEXT FILE
+    local i
+    for i in $(seq 3000); do
+        ! grep -q "$1" "$2" || return 0
+        sleep 0.1
+    done
+    cat "$2"
+    false
+}
+
+# The disk is as in a guest that went down in order.
+clean() {
+    fsck "$1"
+    dumpe2fs -h "$1" >super 2>&1
+    refute grep needs_recovery super
+}
+
+@test "a command's bytes, status and disks" {
+    prepare
+    cp --sparse=always "$ROOT/data.ext4" data
+    head -c 1048576 /dev/urandom >in
+    status=0
+    in_qemu --disk data --log log --collect /mnt/data/kept=kept --env A='b "c' root -- sh -c \
+        'cat; echo "$A" >&2; uname -r >/mnt/data/kept; exit 42' <in >out 2>err || status=$?
+    [ "$status" = 42 ] || { echo "status $status"; cat err; false; }
+    cmp in out
+    [ "$(cat err)" = 'b "c' ]
+    [ "$(cat kept)" = "$(grep -aom1 'Linux version [^ ]*' log | cut -d ' ' -f 3)" ]
+    clean root
+    clean data
+    nothing_left
+}
+
+@test "a guest's own init: its console, a power-off, its own disks under UML's names" {
+    prepare
+    cp -r "$ROOT" demo
+    status=0
+    in_qemu --recipes "$TOP" -o demo --timeout 450 demo </dev/null >console 2>err || status=$?
+    [ "$status" = 0 ] || { echo "status $status"; cat err; tail console; false; }
+    [ ! -s err ]
+    grep -q 'Power down' console
+    [ -n "$(rootlet ls demo/data.ext4:/ | grep -v lost+found)" ]
+    clean demo/root.ext4
+    clean demo/data.ext4
+    nothing_left
+}
+
+@test "a panic is told, and its disk can be repaired" {
+    prepare
+    status=0
+    in_qemu root -- sh -c 'echo before; echo c >/proc/sysrq-trigger; sleep 100' </dev/null >out 2>err || status=$?
+    [ "$status" = 125 ] || { echo "status $status"; cat err; false; }
+    [ "$(cat out)" = before ]
+    [ "$(head -n 1 err)" = 'rootlet: sh: run: kernel panic: sysrq triggered crash' ] || { cat err; false; }
+    nothing_left
+    e2fsck -fy root >/dev/null || [ $? = 1 ]
+    fsck root
+}
+
+@test "signals reach the command; its disk is locked, for UML too; the guest is listed" {
+    prepare
+    in_qemu root -- sh -c 'trap "echo caught; exit 7" TERM; echo up; sleep 600 & wait' </dev/null >out 2>err &
+    job=$!
+    wait_for up out
+    run --separate-stderr rootlet run --kernel /bin/true root
+    failed 1 "root: use as a disk: in use by another process"
+    run --separate-stderr rootlet run --vm qemu --accel tcg --kernel "$KERNEL" root
+    failed 1 "root: use as a disk: in use by another process"
+    rootlet ps --json | grep -qF "$PWD/root"
+    kill -TERM "$(runner)"
+    status=0
+    wait "$job" || status=$?
+    [ "$status" = 7 ] || { echo "status $status"; cat err; false; }
+    [ "$(cat out)" = $'up\ncaught' ]
+    clean root
+    nothing_left
+}
+
+@test "nothing is left of a guest that is killed, nor of one whose time is over" {
+    prepare
+    status=0
+    in_qemu --timeout 2 root -- sleep 600 </dev/null >out 2>err || status=$?
+    [ "$status" = 124 ]
+    nothing_left
+    in_qemu root </dev/null >console 2>err &
+    job=$!
+    wait_for 'Linux version' console
+    [ "$(guests | wc -l)" = 1 ]
+    kill -KILL "$(runner)"
+    nothing_left
+    fsck root
+}
+
+@test "with an initramfs of the user's" {
+    prepare
+    folder=$(dirname "$KERNEL")/../lib/modules/$(ls "$(dirname "$KERNEL")/../lib/modules" | tail -n 1)
+    mkdir -p initrd/{dev,proc,mnt}
+    gcc -O1 -static -o initrd/init "$TOP/tests/boot/initramfs.c"
+    # In the order in which they need each other, as far as this kernel has them.
+    for m in virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk virtio_console \
+        crc16 mbcache jbd2 crc32c_generic ext4; do
+        file=$(find "$folder/kernel" -name "$m.ko" -o -name "${m//_/-}.ko")
+        [ -z "$file" ] || { cp "$file" initrd/; echo "/$(basename "$file")" >>initrd/load; }
+    done
+    [ -s initrd/load ] || skip "this kernel's modules are compressed, or built in"
+    (cd initrd && find . | bsdcpio -o -H newc 2>/dev/null | gzip >../initrd.img)
+    status=0
+    in_qemu --initrd initrd.img root -- sh -c 'cat; exit 9' <<<text >out 2>err || status=$?
+    [ "$status" = 9 ] || { echo "status $status"; cat err; false; }
+    [ "$(cat out)" = text ]
+    clean root
+    nothing_left
+}
+
+@test "a kernel without its modules says what it lacks" {
+    prepare
+    version=$(ls "$(dirname "$KERNEL")/../lib/modules" | tail -n 1)
+    [ ! -d "/lib/modules/$version" ] || skip "this system has the modules of that kernel"
+    mkdir boot
+    cp "$KERNEL" boot/vmlinuz
+    status=0
+    timeout 500 "$ROOTLET" run --vm qemu --accel tcg --kernel boot/vmlinuz root </dev/null >console 2>err || status=$?
+    [ "$status" = 1 ]
+    [ "$(cat err)" = "rootlet: $PWD/boot/vmlinuz: boot: /dev/ubda: there is no such disk, or no driver of it in the kernel \
+and its modules; no modules were found for $version" ] || { cat err; false; }
+    nothing_left
+}
+
+@test "what is refused before anything is started" {
+    printf 'x%.0s' $(seq 70000) >image
+    run --separate-stderr rootlet run --vm xen image
+    failed 2 "--vm takes uml or qemu, not 'xen'"
+    run --separate-stderr rootlet run --vm qemu image
+    failed 2 "--vm qemu needs a kernel for x86-64: --kernel"
+    run --separate-stderr rootlet run --initrd x image
+    failed 2 "--initrd is for --vm qemu"
+    run --separate-stderr rootlet run --vm qemu --accel hvf --kernel x image
+    failed 2 "--accel takes kvm or tcg, not 'hvf'"
+    run --separate-stderr env PATH=/nowhere "$ROOTLET" run --vm qemu --kernel image image
+    failed 1 "qemu-system-x86_64: find: there is no such program in PATH"
+    mkdir bin
+    printf '#!/bin/sh\n' >bin/qemu-system-x86_64
+    chmod 755 bin/qemu-system-x86_64
+    PATH=$PWD/bin:$PATH
+    run --separate-stderr rootlet run --vm qemu --kernel image image
+    failed 1 "image: read kernel: it is not a Linux kernel for x86"
+    run --separate-stderr rootlet run --vm qemu --kernel /nowhere/k image
+    failed 1 "/nowhere/k: find kernel: No such file or directory"
+    run --separate-stderr rootlet run --vm qemu --kernel /nowhere/k image -- true
+    failed 125 "/nowhere/k: find kernel: No such file or directory"
+    # What only UML can do.
+    run --separate-stderr rootlet run --vm qemu --kernel image --net user image
+    failed 1 "--net user: run under QEMU: only UML's guests have a network"
+    run --separate-stderr rootlet run --vm qemu --kernel image --share . image
+    failed 1 "--share: run under QEMU: only UML's guests see folders of the host"
+    run --separate-stderr rootlet run --vm qemu --kernel image --gdb image
+    failed 1 "--gdb: run under QEMU"
+    run --separate-stderr rootlet run --vm qemu --kernel image --time-travel image
+    failed 1 "time-travel: run under QEMU: only UML has such a clock"
+    run --separate-stderr rootlet run --vm qemu --kernel image --ephemeral image
+    failed 1 "image: run under QEMU: only UML keeps what is written to a disk apart"
+    # The beginning of a bzImage: one sector of setup, "HdrS", and where the version is.
+    { head -c 497 /dev/zero; printf '\1'; head -c 16 /dev/zero; printf HdrS; head -c 8 /dev/zero; printf '\20\0'
+        printf '9.9.9-test (somebody) #1\0'; head -c 1000 /dev/zero; } >kernel
+    mkdir modules
+    run --separate-stderr rootlet run --vm qemu --kernel kernel --modules modules image
+    failed 1 "modules: find modules: there is neither modules.dep nor modules.order of 9.9.9-test"
+    # QEMU that ends without a word, and with one.
+    printf '#!/bin/sh\nexit 3\n' >bin/qemu-system-x86_64
+    run --separate-stderr rootlet run --vm qemu --kernel kernel image
+    failed 1 "qemu-system-x86_64: start: exit status 3"
+    printf '#!/bin/sh\necho "no such accelerator" >&2\nexit 1\n' >bin/qemu-system-x86_64
+    run --separate-stderr rootlet run --vm qemu --kernel kernel image
+    failed 1 "qemu-system-x86_64: start: no such accelerator"
+}
