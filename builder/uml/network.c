@@ -176,8 +176,8 @@ static int take_report(const struct rl_guest *guest, const struct rl_buf *report
 	return rl_fail(err, words[0], words[1], "%s", words[2]);
 }
 
-static int start(struct rl_net *net, const struct rl_guest *guest, const int frames[2],
-	const int report[2], struct rl_error *err)
+static int start(struct rl_net *net, const struct rl_guest *guest, const int frames[2], const int report[2],
+	struct rl_error *err)
 {
 	pid_t parent = getpid();
 
