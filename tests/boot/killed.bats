@@ -59,11 +59,13 @@ kill_after() {
     grep -q GO console && ! grep 'FAILED\|EXT4-fs error' console || { cat console; return 1; }
 }
 
-# repair FEATURES: fixed.img, by e2fsck. Where there are fast commits e2fsck 1.47.0 takes a log that has wrapped
-# around to go on in their area, so there the guest's kernel is asked.
+# repair FEATURES: fixed.img, by e2fsck; where that is wrong (1.47.0), by the guest's kernel. With fast commits it takes
+# a log that has wrapped around to go on in their area; a short symlink with an attribute in an inode of its own it
+# takes for one that has blocks.
 repair() {
     local status=0
-    if [[ $1 == *fast_commit* ]]; then
+    if [[ $1 == *fast_commit* || $1 == *ea_inode* ]]; then
+        : >fsck.log
         rootlet info fixed.img 2>/dev/null | grep -q 'state .*replay'
         rootlet run --kernel "$kernel" mounts.ext4 --disk fixed.img -- /nothing </dev/null
         rootlet info fixed.img | grep -q 'state *clean'
@@ -73,6 +75,18 @@ repair() {
     e2fsck -fy fixed.img >fsck.log 2>&1 || status=$?
     [ $status -le 1 ] || { cat fsck.log; false; }
     ! grep -q 'recovering journal' fsck.log || replayed=$((replayed + 1))
+}
+
+# Whether all that is told of the disk are inodes of inline data whose checksum the kernel has not computed before it
+# committed them (6.1 does so now and then): e2fsck tells them too.
+known_torn() {
+    local number numbers
+    numbers=$(sed -n 's/.*inode \([0-9]*\): Inode checksum does not match inode$/\1/p' told | sort -u)
+    [ -n "$numbers" ] || return 1
+    for number in $numbers; do
+        grep -q "^Inode $number passes checks, but checksum does not match inode" fsck.log || return 1
+    done
+    ! grep -v 'shown as it is after a replay of its journal\|Inode checksum does not match inode' told
 }
 
 # What verbs say of an image, its own name left out.
@@ -86,7 +100,7 @@ view() {
 watch() {
     skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
     kernel=${KERNEL:-$(rootlet package --recipes "$BATS_TEST_DIRNAME/../.." linux-um)/boot/linux}
-    local moment letter options features replayed=0 fast=0 delay disk moments=${MOMENTS:-2}
+    local moment letter options features replayed=0 fast=0 torn=0 delay disk moments=${MOMENTS:-2}
     RANDOM=${SEED:-1}
     for moment in $(seq "$moments"); do
         while read -r letter options features; do
@@ -113,14 +127,17 @@ watch() {
                 fast=$((fast + 1))
                 continue
             fi
-            refute grep -v 'shown as it is after a replay of its journal' told
             repair "$features"
+            torn=$((torn + 1))
+            ! known_torn || continue
+            torn=$((torn - 1))
+            refute grep -v 'shown as it is after a replay of its journal' told
             view fixed.img | diff - seen >difference ||
                 { echo "$disk after $delay:"; cut -c1-500 difference; false; }
             rootlet diff --content fixed.img "$disk" 2>/dev/null
         done < <(disks)
     done
-    echo "# $1: $replayed journals replayed, $fast with fast commits" >&3
+    echo "# $1: $replayed journals replayed, $fast with fast commits, $torn with torn inodes" >&3
     # The journals were there, and held something.
     [ $((replayed + fast)) = $((moments * 8)) ]
 }
