@@ -95,8 +95,11 @@ static int load_path(
 	if (!tw->tree || strcmp(tw->source, source) != 0) {
 		rl_tree_word_free(tw);
 		tw->source = rl_strdup(source);
-		if (load(cmd, keep_owner, tw))
+		/* A part of a tree is none: a further word of this source is not looked for in it. */
+		if (load(cmd, keep_owner, tw)) {
+			rl_tree_word_free(tw);
 			return -1;
+		}
 	}
 	return find_nodes(cmd, path, tw);
 }

@@ -102,3 +102,16 @@ make_image() {
     [ ! -e x ]
     [[ $stderr == "rootlet: x: write: File too large" ]]
 }
+
+@test "of an image that cannot be read as a whole nothing is copied, whichever word comes first" {
+    mkdir t
+    ln -s file t/a-link
+    echo content >t/file
+    rootlet pack -q -o i.ext4 t
+    debugfs -w -R 'sif /a-link size 0' i.ext4 2>/dev/null
+    mkdir out
+    run --separate-stderr rootlet cp -r i.ext4:/a-link i.ext4:/file i.ext4:/file out
+    [ "$status" = 1 ]
+    [ "$(grep -c 'i.ext4:/a-link: read: its target is empty' <<<"$stderr")" = 3 ]
+    [ -z "$(ls -A out)" ]
+}
