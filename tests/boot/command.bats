@@ -365,8 +365,8 @@ await() {
 @test "signals go to the command, and then the guest ends in order" {
     prepare
     for number in TERM INT HUP; do
-        # Not in the background of a shell, which would have SIGINT ignored.
-        perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$ROOTLET" run --kernel "$KERNEL" root -- \
+        # Neither as in the background of a shell, which has SIGINT ignored, nor below nohup.
+        perl -e '$SIG{INT} = $SIG{HUP} = "DEFAULT"; exec @ARGV' "$ROOTLET" run --kernel "$KERNEL" root -- \
             sh -c "trap 'echo got; exit 7' $number; echo ready; while :; do sleep 1; done" >out 2>err 3>&- &
         await ready out
         kill -$number $!
