@@ -52,22 +52,26 @@ char *rl_process_name(pid_t pid)
 	return name;
 }
 
-int rl_lock_check(const char *path, bool for_writing, const char *action, struct rl_error *err)
+int rl_lock_fail(const char *path, const char *action, pid_t holder, struct rl_error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	pid_t holder;
 	char *name;
 
-	if (fd < 0)
-		return errno == ENOENT ? 0 : rl_fail_errno(err, path, action, errno);
-	holder = rl_lock_holder(fd, for_writing);
-	close(fd);
-	if (!holder)
-		return 0;
 	if (holder < 0)
 		return rl_fail(err, path, action, "in use by another process");
 	name = rl_process_name(holder);
 	rl_fail(err, path, action, "in use by process %s", name);
 	free(name);
 	return -1;
+}
+
+int rl_lock_check(const char *path, bool for_writing, const char *action, struct rl_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	pid_t holder;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : rl_fail_errno(err, path, action, errno);
+	holder = rl_lock_holder(fd, for_writing);
+	close(fd);
+	return holder ? rl_lock_fail(path, action, holder, err) : 0;
 }

@@ -18,6 +18,8 @@
 pid_t rl_lock_holder(int fd, bool for_writing);
 /* "1234 (linux.uml, umid demo)": its pid, its program, and a guest's name; the caller frees it. */
 char *rl_process_name(pid_t pid);
+/* Says so of a holder, as rl_lock_holder() told it: "in use by process ...". Returns -1. */
+int rl_lock_fail(const char *path, const char *action, pid_t holder, struct rl_error *err);
 /* Fails with "in use by process ..." if another process holds path against us. A file that does not exist is free. */
 int rl_lock_check(const char *path, bool for_writing, const char *action, struct rl_error *err);
 

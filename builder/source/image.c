@@ -377,14 +377,8 @@ static int check_use(struct scan *s)
 {
 	const char *path;
 	pid_t writer = rl_image_writer(s->image, &path);
-	char *name;
 
-	if (!writer)
-		return 0;
-	name = rl_process_name(writer);
-	rl_fail(s->err, path, "read", "in use by process %s", name);
-	free(name);
-	return -1;
+	return writer ? rl_lock_fail(path, "read", writer, s->err) : 0;
 }
 
 static int scan_root(struct scan *s, struct rl_node *at)

@@ -24,18 +24,14 @@ static int lock_file(int fd, const char *path, struct rl_error *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	pid_t holder;
-	char *name;
 
 	if (!fcntl(fd, F_SETLK, &lock))
 		return 0;
 	if (errno != EACCES && errno != EAGAIN)
 		return rl_fail_errno(err, path, "lock", errno);
+	/* It may have gone by now, but it was there. */
 	holder = rl_lock_holder(fd, true);
-	name = rl_process_name(holder);
-	rl_fail(err, path, "change", "in use by %s%s", holder > 0 ? "process " : "another process",
-		holder > 0 ? name : "");
-	free(name);
-	return -1;
+	return rl_lock_fail(path, "change", holder ? holder : -1, err);
 }
 
 static int open_locked(const char *path, struct rl_error *err)

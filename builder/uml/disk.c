@@ -128,17 +128,8 @@ int rl_disks_open(const struct rl_guest *guest, int *fds, struct rl_error *err)
 static int check_lock(int fd, bool for_writing, const char *path, struct rl_error *err)
 {
 	pid_t holder = rl_lock_holder(fd, for_writing);
-	char *name;
 
-	if (!holder)
-		return 0;
-	/* QEMU's, here and elsewhere, are of the file and not of the process. */
-	if (holder < 0)
-		return rl_fail(err, path, ACTION, "in use by another process");
-	name = rl_process_name(holder);
-	rl_fail(err, path, ACTION, "in use by process %s", name);
-	free(name);
-	return -1;
+	return holder ? rl_lock_fail(path, ACTION, holder, err) : 0;
 }
 
 int rl_disks_lock_check(const struct rl_guest *guest, const int *fds, struct rl_error *err)
