@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MAGIC    "OOOM" /* COW_MAGIC, big endian */
-#define REVERSED "MOOO" /* version 1, written by a little-endian machine */
+#define REVERSED "MOOO" /* as a little-endian machine writes it in version 1 */
 
 #define DISK_MAX   ((uint64_t)1 << 50) /* of a disk: no file system has files of more */
 #define SECTOR_MAX 65536
@@ -45,18 +45,17 @@ static uint64_t round_up(uint64_t value, uint64_t to)
 	return (value + to - 1) / to * to;
 }
 
-/* The version, or 0. */
+/* The version, or 0. Its byte order is the magic's; as read_cow_header() has it, that of later fields only in version 1. */
 static unsigned version_of(const uint8_t *bytes, size_t size, bool *little)
 {
+	bool reversed = size >= 8 && !memcmp(bytes, REVERSED, 4);
 	uint32_t version;
 
-	if (size < 8)
+	if (size < 8 || (!reversed && memcmp(bytes, MAGIC, 4) != 0))
 		return 0;
-	*little = !memcmp(bytes, REVERSED, 4);
-	if (!*little && memcmp(bytes, MAGIC, 4) != 0)
-		return 0;
-	version = (uint32_t)get(bytes + 4, 4, *little);
-	return version <= (*little ? 1 : 3) ? version : 0;
+	version = (uint32_t)get(bytes + 4, 4, reversed);
+	*little = reversed && version == 1;
+	return version <= 3 ? version : 0;
 }
 
 bool rl_cow_is(const uint8_t *bytes, size_t size)

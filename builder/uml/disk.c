@@ -15,22 +15,14 @@
 #define ACTION "use as a disk"
 
 /*
- * Whether the disk begins with a COW header (struct cow_header_v1..v3 of arch/um/drivers/cow_user.c).
- * The flag "d" keeps UML from using one, but it still takes the disk's size from the backing file that
+ * The flag "d" keeps UML from using a COW header, but it still takes the disk's size from the backing file that
  * stands there, and a guest may have written that.
  */
 static bool has_cow_header(int fd)
 {
-	static const unsigned char magic[4] = {'O', 'O', 'O', 'M'}, swapped[4] = {'M', 'O', 'O', 'O'};
 	unsigned char head[8];
 
-	if (rl_pread_all(fd, head, sizeof(head), 0))
-		return false;
-	/* The version is in the magic's byte order: big endian, or for version 1 the host's. */
-	if (memcmp(head, magic, 4) == 0)
-		return !head[4] && !head[5] && !head[6] && head[7] >= 1 && head[7] <= 3;
-	return memcmp(head, swapped, 4) == 0 && head[4] >= 1 && head[4] <= 3 && !head[5] && !head[6] &&
-	       !head[7];
+	return !rl_pread_all(fd, head, sizeof(head), 0) && rl_cow_is(head, sizeof(head));
 }
 
 static int open_file(const struct rl_guest_disk *disk, int *fd, struct rl_error *err)
