@@ -1,6 +1,8 @@
 /* The check of inodes: each by itself, and what there are of them for the passes behind. */
 #include "ext/check-internal.h"
 
+#include "base/io.h"
+
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -353,18 +355,6 @@ static bool is_special(const struct rl_check *c, uint32_t number)
 	       (number == c->super->s_orphan_file_inum && number);
 }
 
-static bool is_zero(const uint8_t *bytes, uint32_t size)
-{
-	uint64_t word;
-
-	for (uint32_t i = 0; i < size; i += sizeof(word)) {
-		memcpy(&word, bytes + i, sizeof(word));
-		if (word)
-			return false;
-	}
-	return true;
-}
-
 /* Its sum is in two halves, which count as 0. An inode that was never written has none. */
 static bool sum_is_right(const struct rl_check *c, const struct rl_check_node *n)
 {
@@ -374,7 +364,7 @@ static bool sum_is_right(const struct rl_check *c, const struct rl_check_node *n
 	bool wide = c->inode_size > EXT2_GOOD_OLD_INODE_SIZE && n->extra >= EXT4_INODE_CSUM_HI_EXTRA_END;
 	uint32_t sum, stands = rl_get_le16(n->raw + low);
 
-	if (!c->checksums || is_zero(n->raw, EXT2_GOOD_OLD_INODE_SIZE))
+	if (!c->checksums || rl_is_zero(n->raw, EXT2_GOOD_OLD_INODE_SIZE))
 		return true;
 	sum = rl_check_seed(c, n->number, n->generation);
 	sum = rl_crc32c(sum, n->raw, low);
@@ -448,7 +438,7 @@ static int check_table(struct rl_check *c, uint32_t group, uint8_t *chunk)
 		for (uint32_t at = 0; !result && at < size; at += c->inode_size) {
 			uint32_t index = (uint32_t)((place - start + at) / c->inode_size);
 
-			if (index < reserved || !is_zero(chunk + at, EXT2_GOOD_OLD_INODE_SIZE))
+			if (index < reserved || !rl_is_zero(chunk + at, EXT2_GOOD_OLD_INODE_SIZE))
 				result = check_inode(c, first + index, chunk + at, place + at);
 		}
 		place += size;

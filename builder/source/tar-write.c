@@ -349,11 +349,12 @@ static int put_content(
 	if (!tar->chunk)
 		tar->chunk = rl_alloc(CHUNK);
 	for (uint64_t at = 0; at < inode->size && !result;) {
-		uint64_t hole = tar->format == RL_TAR_PAX ? rl_content_hole(inode, at) : 0;
+		uint64_t alike = inode->size - at;
+		bool hole = tar->format == RL_TAR_PAX && !rl_content_has_data(inode, at, &alike);
 		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
 
 		if (hole && hole_bytes(tar)) {
-			n = hole < HOLE_SIZE ? (size_t)hole : HOLE_SIZE;
+			n = alike < HOLE_SIZE ? (size_t)alike : HOLE_SIZE;
 			result = put(tar, hole_bytes(tar), n, err);
 		} else if (rl_content_read(inode, &bytes, tar->chunk, n, at))
 			result = rl_fail_errno(err, path, "read", errno);

@@ -4,6 +4,7 @@
  */
 #include "tree/compare.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
 
@@ -90,42 +91,6 @@ size_t rl_compare_add(struct rl_compare *c, const struct rl_node *a, const struc
 
 /* ---- reading ---- */
 
-/* The first range of a map that ends behind an offset. */
-static size_t find_range(const struct rl_data_map *map, uint64_t offset)
-{
-	size_t low = 0, high = map->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (map->ranges[middle].offset + map->ranges[middle].length <= offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Whether there is data at an offset; *length becomes smaller where that does not hold for all of it. */
-static bool is_data(const struct rl_inode *inode, uint64_t offset, uint64_t *length)
-{
-	const struct rl_data_map *map = inode->map;
-	const struct rl_data_range *range;
-	uint64_t end;
-	size_t at;
-
-	if (!map)
-		return true;
-	at = find_range(map, offset);
-	if (at == map->count)
-		return false;
-	range = &map->ranges[at];
-	end = range->offset > offset ? range->offset : range->offset + range->length;
-	if (*length > end - offset)
-		*length = end - offset;
-	return range->offset <= offset;
-}
-
 /* Bytes from a place on: as many as are wanted, and, where one place follows another, some of what comes next. */
 static int fill(struct window *w, int fd, bool ahead, uint64_t place, uint64_t wanted)
 {
@@ -166,7 +131,7 @@ static int look(struct side *s, uint64_t offset, uint64_t *length, const uint8_t
 	int fd;
 
 	*at = NULL;
-	if (!is_data(s->inode, offset, length) || (!s->bytes.memory && s->bytes.fd < 0))
+	if (!rl_content_has_data(s->inode, offset, length) || (!s->bytes.memory && s->bytes.fd < 0))
 		return 0;
 	if (s->bytes.memory) {
 		*at = (const uint8_t *)s->bytes.memory + offset;
@@ -190,11 +155,6 @@ static int look(struct side *s, uint64_t offset, uint64_t *length, const uint8_t
 	return 0;
 }
 
-static bool is_zeros(const uint8_t *bytes, size_t size)
-{
-	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
-}
-
 /* 1: they differ; -1 and errno. */
 static int compare_bytes(struct side *a, struct side *b, uint64_t offset, uint64_t length)
 {
@@ -205,7 +165,7 @@ static int compare_bytes(struct side *a, struct side *b, uint64_t offset, uint64
 		if (look(a, offset, &length, &x) || look(b, offset, &length, &y))
 			return -1;
 		if (x && y ? memcmp(x, y, (size_t)length) != 0
-			   : (x || y) && !is_zeros(x ? x : y, (size_t)length))
+			   : (x || y) && !rl_is_zero(x ? x : y, (size_t)length))
 			return 1;
 	}
 	return 0;
@@ -280,9 +240,9 @@ static int compare_pair(struct worker *w, const struct pair *pair, uint64_t offs
 static uint64_t skip_holes(const struct pair *pair, uint64_t offset)
 {
 	uint64_t length = pair->a->inode->size - offset;
-	bool data = is_data(pair->a->inode, offset, &length);
+	bool data = rl_content_has_data(pair->a->inode, offset, &length);
 
-	return is_data(pair->b->inode, offset, &length) || data ? offset : offset + length;
+	return rl_content_has_data(pair->b->inode, offset, &length) || data ? offset : offset + length;
 }
 
 /* With the lock held: the next part of a large pair. False: there is none. */

@@ -202,17 +202,23 @@ static size_t find_range(const struct rl_data_map *map, uint64_t offset)
 	return low;
 }
 
-uint64_t rl_content_hole(const struct rl_inode *inode, uint64_t offset)
+bool rl_content_has_data(const struct rl_inode *inode, uint64_t offset, uint64_t *length)
 {
 	const struct rl_data_map *map = inode->map;
-	size_t next;
+	const struct rl_data_range *range;
+	uint64_t end;
+	size_t at;
 
 	if (!map)
-		return 0;
-	next = find_range(map, offset);
-	if (next == map->count)
-		return inode->size - offset;
-	return map->ranges[next].offset > offset ? map->ranges[next].offset - offset : 0;
+		return true;
+	at = find_range(map, offset);
+	if (at == map->count)
+		return false;
+	range = &map->ranges[at];
+	end = range->offset > offset ? range->offset : range->offset + range->length;
+	if (*length > end - offset)
+		*length = end - offset;
+	return range->offset <= offset;
 }
 
 int rl_content_read(

@@ -221,8 +221,11 @@ int rl_content_read(
 	const struct rl_inode *inode, const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset);
 /* The same of bytes that are known to be data: nothing is told of the holes of the inode's map here. */
 int rl_bytes_read(const struct rl_bytes *bytes, void *at, size_t size, uint64_t offset);
-/* How far the hole at an offset of a regular file goes, at most to the file's end; 0: there is data. */
-uint64_t rl_content_hole(const struct rl_inode *inode, uint64_t offset);
+/*
+ * Whether there is data at an offset of a regular file, or a hole; *length becomes smaller where that does not hold
+ * for all of it.
+ */
+bool rl_content_has_data(const struct rl_inode *inode, uint64_t offset, uint64_t *length);
 /*
  * In which file the content's byte at an offset is, and where in it. *length: how many bytes are wanted, then how
  * many of them lie there in one piece; 0: the byte is in a hole, or in memory.
