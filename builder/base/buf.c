@@ -63,6 +63,32 @@ char *rl_buf_string(struct rl_buf *buf)
 	return s;
 }
 
+void rl_buf_drop(struct rl_buf *buf, size_t size)
+{
+	buf->size -= size;
+	if (buf->size)
+		memmove(buf->data, buf->data + size, buf->size);
+}
+
+void rl_buf_tail(struct rl_buf *buf, const void *bytes, size_t size, size_t kept)
+{
+	rl_buf_bytes(buf, bytes, size);
+	if (buf->size > 2 * kept)
+		rl_buf_drop(buf, buf->size - kept);
+}
+
+bool rl_buf_line(struct rl_buf *line, const char **bytes, const char *end, size_t most)
+{
+	const char *from = *bytes, *newline = memchr(from, '\n', (size_t)(end - from));
+	const char *stop = newline ? newline : end;
+
+	for (; from < stop && line->size < most; from++)
+		if (*from)
+			rl_buf_char(line, *from);
+	*bytes = newline ? newline + 1 : end;
+	return newline != NULL;
+}
+
 void rl_buf_free(struct rl_buf *buf)
 {
 	free(buf->data);

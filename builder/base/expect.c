@@ -61,17 +61,9 @@ static void end_line(struct rl_expect *expect)
 
 void rl_expect_bytes(struct rl_expect *expect, const char *bytes, size_t size)
 {
-	for (const char *end = bytes + size; bytes < end && expect->met < expect->count;) {
-		const char *newline = memchr(bytes, '\n', (size_t)(end - bytes)),
-			   *stop = newline ? newline : end;
-
-		for (; bytes < stop && expect->line.size < LINE_SIZE; bytes++)
-			if (*bytes)
-				rl_buf_char(&expect->line, *bytes);
-		if (newline)
+	for (const char *end = bytes + size; bytes < end && expect->met < expect->count;)
+		if (rl_buf_line(&expect->line, &bytes, end, LINE_SIZE))
 			end_line(expect);
-		bytes = newline ? newline + 1 : end;
-	}
 }
 
 void rl_expect_free(struct rl_expect *expect)

@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -15,7 +16,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 void rl_argv_add(struct rl_argv *argv, const char *word)
@@ -180,34 +180,6 @@ char *rl_wait_text(int status)
 	return rl_printf("exit status %d", WEXITSTATUS(status));
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void cut_tail(struct rl_capture *capture)
-{
-	struct rl_buf *tail = &capture->tail;
-
-	if (tail->size <= capture->tail_size)
-		return;
-	memmove(tail->data, tail->data + tail->size - capture->tail_size, capture->tail_size);
-	tail->size = capture->tail_size;
-}
-
-/* Cut only now and then, so that each byte is moved about once. */
-static void keep_tail(struct rl_capture *capture, const char *bytes, size_t size)
-{
-	struct rl_buf *tail = &capture->tail;
-
-	rl_buf_bytes(tail, bytes, size);
-	if (tail->size > 2 * capture->tail_size)
-		cut_tail(capture);
-}
-
 /* A program that is run, and what is known of it. */
 struct running {
 	const char *subject, *program; /* for errors */
@@ -238,7 +210,7 @@ static int take_output(struct running *run, size_t size, struct rl_error *err)
 		return 0;
 	}
 	run->printed += (uint64_t)n;
-	keep_tail(capture, chunk, (size_t)n);
+	rl_buf_tail(&capture->tail, chunk, (size_t)n, capture->tail_size);
 	if (capture->output_size && run->printed > capture->output_size)
 		return rl_fail(err, run->subject, run->program, "printed more than its limit of %llu bytes",
 			(unsigned long long)capture->output_size);
@@ -268,10 +240,10 @@ static int take_rest(struct running *run, struct rl_error *err)
 static int pump(struct running *run, struct rl_error *err)
 {
 	uint64_t seconds = run->capture->seconds;
-	int64_t end = now_ms() + (int64_t)seconds * 1000;
+	int64_t end = rl_now_ms() + (int64_t)seconds * 1000;
 
 	for (;;) {
-		int64_t left = seconds ? end - now_ms() : INT64_MAX;
+		int64_t left = seconds ? end - rl_now_ms() : INT64_MAX;
 		/* With a pidfd nothing needs to be asked for again, but for signals that came just before. */
 		int wait = run->polls[1].fd < 0 ? 20 : 500;
 
@@ -315,7 +287,8 @@ int rl_run_captured(
 	status = rl_wait(run.pid);
 	rl_close(&pidfd);
 	close(output[0]);
-	cut_tail(capture);
+	if (capture->tail.size > capture->tail_size)
+		rl_buf_drop(&capture->tail, capture->tail.size - capture->tail_size);
 	if (!result && status) {
 		char *text = rl_wait_text(status);
 

@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include "base/buf.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -10,12 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 static enum rl_progress_when when_shown;
-static pthread_mutex_t lock =
-	PTHREAD_MUTEX_INITIALIZER; /* for what is below: several things may be read at a time */
+/* For what is below: several things may be read at a time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool line_shown;
 static int64_t last_shown_ms;
 
@@ -79,14 +79,12 @@ void rl_progress(const char *what, const char *format, ...)
 /* Whether a line is wanted, and the last one is old enough. */
 static bool is_due(void)
 {
-	struct timespec now;
 	int64_t ms;
 	bool due;
 
 	if (!wanted())
 		return false;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	ms = rl_now_ms();
 	pthread_mutex_lock(&lock);
 	due = !line_shown || ms - last_shown_ms >= 100;
 	if (due)

@@ -126,10 +126,8 @@ static void keep_line(struct rl_tap *tap, const char *line)
 	tap->kept_lines++;
 	while (kept->size > KEPT_SIZE || tap->kept_lines > KEPT_LINES) {
 		const char *newline = memchr(kept->data, '\n', kept->size);
-		size_t first = (size_t)(newline - kept->data) + 1;
 
-		memmove(kept->data, kept->data + first, kept->size - first);
-		kept->size -= first;
+		rl_buf_drop(kept, (size_t)(newline - kept->data) + 1);
 		tap->kept_lines--;
 	}
 }
@@ -355,17 +353,9 @@ static void take_line(struct rl_tap *tap)
 
 void rl_tap_bytes(struct rl_tap *tap, const char *bytes, size_t size)
 {
-	for (const char *end = bytes + size; bytes < end;) {
-		const char *newline = memchr(bytes, '\n', (size_t)(end - bytes)),
-			   *stop = newline ? newline : end;
-
-		for (; bytes < stop && tap->line.size < LINE_SIZE; bytes++)
-			if (*bytes)
-				rl_buf_char(&tap->line, *bytes);
-		if (newline)
+	for (const char *end = bytes + size; bytes < end;)
+		if (rl_buf_line(&tap->line, &bytes, end, LINE_SIZE))
 			take_line(tap);
-		bytes = newline ? newline + 1 : end;
-	}
 }
 
 void rl_tap_end(struct rl_tap *tap)

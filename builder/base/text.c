@@ -234,3 +234,15 @@ void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size)
 		i += n;
 	}
 }
+
+void rl_text_quote(struct rl_buf *out, const char *word)
+{
+	rl_buf_char(out, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			rl_buf_text(out, "'\\''");
+		else
+			rl_buf_char(out, *word);
+	}
+	rl_buf_char(out, '\'');
+}

@@ -37,4 +37,7 @@ size_t rl_text_width(const char *text, size_t size);
  */
 void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size);
 
+/* Appends it as one word for a shell. */
+void rl_text_quote(struct rl_buf *out, const char *word);
+
 #endif

@@ -19,18 +19,6 @@ int rl_kernel_option(struct rl_kernel_work *work, struct rl_cmd *cmd, int id)
 	return 1;
 }
 
-/* For a shell. */
-static void quote(struct rl_buf *out, const char *text)
-{
-	rl_buf_char(out, '\'');
-	for (; *text; text++) {
-		if (*text == '\'')
-			rl_buf_text(out, "'\\'");
-		rl_buf_char(out, *text);
-	}
-	rl_buf_char(out, '\'');
-}
-
 /*
  * UML takes its guest's page faults as SIGSEGV, and other signals as interrupts: gdb shall not stop at them.
  * Nor at the SIGSTOP that the guest waits in.
@@ -46,7 +34,7 @@ static void say_how_to_attach(void *context, pid_t pid, const char *kernel)
 	rl_buf_text(&line, " -ex 'handle SIGSTOP nostop noprint nopass'");
 	rl_buf_printf(&line, " -p %ld ", (long)pid);
 	/* It cannot be shown as it is, nor be typed. */
-	quote(&line, rl_text_is_clean(kernel) ? kernel : "KERNEL");
+	rl_text_quote(&line, rl_text_is_clean(kernel) ? kernel : "KERNEL");
 	fprintf(stderr, "rootlet: the guest waits for a debugger, and its continue:\n%.*s\n", (int)line.size,
 		line.data);
 	rl_buf_free(&line);

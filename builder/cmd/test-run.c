@@ -2,6 +2,7 @@
 
 #include "base/expect.h"
 #include "base/forward.h"
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECONDS_DEFAULT 60
@@ -42,14 +42,6 @@ struct state {
 	size_t started, told;
 	struct pollfd *polls;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- one test ---- */
 
@@ -131,7 +123,7 @@ static int start(struct state *s, struct running *r, struct rl_error *err)
 	};
 	r->expect.patterns = r->test->output.items;
 	r->expect.count = r->test->output.count;
-	r->start_ms = r->heard_ms = now_ms();
+	r->start_ms = r->heard_ms = rl_now_ms();
 	return spawn(s->runs, r, err);
 }
 
@@ -176,7 +168,7 @@ static void finish(struct state *s, struct running *r)
 	rl_expect_rest(&r->expect);
 	if (ends_early(r->test) && r->expect.met == r->expect.count)
 		r->ended = true;
-	result->ms = now_ms() - r->start_ms;
+	result->ms = rl_now_ms() - r->start_ms;
 	result->status = r->ended ? -1 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	result->why = judge(r, status);
 	result->ok = !result->why;
@@ -198,15 +190,6 @@ static void clear(struct running *r)
 
 /* ---- all of them ---- */
 
-static void keep(struct rl_buf *tail, const char *bytes, size_t size)
-{
-	rl_buf_bytes(tail, bytes, size);
-	if (tail->size <= 2 * TAIL_SIZE)
-		return;
-	memmove(tail->data, tail->data + tail->size - TAIL_SIZE, TAIL_SIZE);
-	tail->size = TAIL_SIZE;
-}
-
 static void hear(struct running *r, int *fd)
 {
 	char chunk[CHUNK];
@@ -218,8 +201,8 @@ static void hear(struct running *r, int *fd)
 		rl_close(fd);
 		return;
 	}
-	r->heard_ms = now_ms();
-	keep(fd == &r->out ? &r->result->output : &r->result->log, chunk, (size_t)n);
+	r->heard_ms = rl_now_ms();
+	rl_buf_tail(fd == &r->out ? &r->result->output : &r->result->log, chunk, (size_t)n, TAIL_SIZE);
 	if (fd == &r->out)
 		rl_expect_bytes(&r->expect, chunk, (size_t)n);
 	look(r);
@@ -244,7 +227,7 @@ static void serve(struct state *s, struct running *r, const struct pollfd polls[
 		hear(r, &r->out);
 	if (polls[1].revents)
 		hear(r, &r->err);
-	if (r->expect.line.size && now_ms() - r->heard_ms >= PROMPT_MS) {
+	if (r->expect.line.size && rl_now_ms() - r->heard_ms >= PROMPT_MS) {
 		rl_expect_rest(&r->expect);
 		look(r);
 	}

@@ -2,6 +2,7 @@
 #include "cmd/recipes.h"
 #include "cmd/test-run.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -14,7 +15,6 @@
 #include <unistd.h>
 
 #define TAIL_LINES 20
-#define JOBS_MAX   256
 
 enum { OPT_JSON = 256, OPT_LIST, OPT_TIMEOUT, OPT_KERNEL };
 
@@ -187,13 +187,6 @@ static void list(struct test *t)
 
 /* ---- */
 
-static unsigned processors(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return n > 0 && n < JOBS_MAX ? (unsigned)n : 1;
-}
-
 static void add_words(const struct test *t, const char *kernel, struct rl_argv *words)
 {
 	rl_argv_add(words, "run");
@@ -221,7 +214,7 @@ static int run_tests(struct test *t)
 	struct rl_cmd *cmd = t->cmd;
 	struct rl_argv words = RL_ARGV_NONE;
 	char *kernel = NULL;
-	unsigned jobs = t->machine.packages.jobs ? t->machine.packages.jobs : processors();
+	unsigned jobs = t->machine.packages.jobs ? t->machine.packages.jobs : rl_processors();
 	struct rl_test_runs runs = {
 		.recipe = &t->recipes.image,
 		.words = &words,

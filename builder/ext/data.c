@@ -4,6 +4,7 @@
  */
 #include "ext/ext-internal.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/progress.h"
@@ -314,9 +315,8 @@ static void *work(void *argument)
 
 static size_t thread_count(const struct copy *copy)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t worth = copy->total_blocks * copy->plan->options.block_size / THREAD_WORTH;
-	uint64_t n = processors < 1 ? 1 : (uint64_t)processors;
+	uint64_t n = rl_processors();
 
 	n = n < THREADS_MAX ? n : THREADS_MAX;
 	n = n < worth ? n : worth;

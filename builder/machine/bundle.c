@@ -1,6 +1,7 @@
 #include "machine/report.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "machine/machine-internal.h"
 #include "source/source.h"
 #include "source/tar-write.h"
@@ -193,19 +194,6 @@ static int add_recipes(struct bundle *b, const struct rl_image_recipe *recipe)
 	return result ? result : add_sources(b, &recipe->sources);
 }
 
-/* One word for a shell. */
-static void quote(struct rl_buf *text, const char *word)
-{
-	rl_buf_char(text, '\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			rl_buf_text(text, "'\\''");
-		else
-			rl_buf_char(text, *word);
-	}
-	rl_buf_char(text, '\'');
-}
-
 static int add_readme(struct bundle *b, const struct rl_image_recipe *recipe)
 {
 	char *path = rl_printf("%s/README", b->top);
@@ -223,7 +211,7 @@ static int add_readme(struct bundle *b, const struct rl_image_recipe *recipe)
 		if (!variable->set)
 			continue;
 		rl_buf_printf(&command, " --set %s=", variable->name);
-		quote(&command, variable->value);
+		rl_text_quote(&command, variable->value);
 	}
 	rl_buf_printf(&command, " %s\n", recipe->name);
 	text = rl_buf_string(&command);

@@ -1,6 +1,7 @@
 /* The build of one package: its folders, the sandbox, publishing. */
 #include "package/package-internal.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TAIL_SIZE  8192
@@ -196,19 +196,12 @@ static int publish(const struct build *build, struct rl_error *err)
 	return 0;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static int build_package(struct rl_store *store, struct rl_package_entry *entry, const struct rl_jobs *jobs,
 	char **log_tail, struct rl_error *err)
 {
 	struct build build = {.store = store, .entry = entry, .jobs = jobs, .temp = RL_TEMP_NONE, .log = -1};
-	double start = now(), seconds;
+	int64_t start = rl_now_ms();
+	double seconds;
 	int result;
 
 	rl_store_note(store, "%s: building", entry->package.name);
@@ -218,7 +211,7 @@ static int build_package(struct rl_store *store, struct rl_package_entry *entry,
 	if (!result)
 		result = publish(&build, err);
 	if (!result) {
-		seconds = now() - start;
+		seconds = (double)(rl_now_ms() - start) / 1000;
 		rl_store_note(store, "%s: built in %.*f s", entry->package.name, seconds < 10, seconds);
 		entry->package.built = true;
 	}

@@ -5,6 +5,7 @@
  */
 #include "package/package-internal.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/progress.h"
@@ -13,14 +14,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define POLL_MS 200
@@ -41,7 +40,7 @@ struct worker {
 	char *tail; /* of the log */
 	char *failure[3]; /* subject, action, reason */
 	char token; /* of the jobserver */
-	double start;
+	int64_t start_ms;
 };
 
 struct schedule {
@@ -57,14 +56,6 @@ struct schedule {
 	struct rl_error *err;
 	int result;
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---- in the worker ---- */
 
@@ -123,7 +114,7 @@ static int start(struct schedule *s, struct rl_package_entry *entry, char token)
 	pid_t parent = getpid();
 	int ends[2];
 
-	*w = (struct worker){.entry = entry, .token = token, .start = now()};
+	*w = (struct worker){.entry = entry, .token = token, .start_ms = rl_now_ms()};
 	if (pipe2(ends, O_CLOEXEC))
 		return rl_fail_errno(s->err, entry->package.name, "build", errno);
 	w->pid = fork();
@@ -306,7 +297,7 @@ static void show_progress(const struct schedule *s)
 
 	for (size_t i = 0; i < s->running; i++)
 		rl_buf_printf(&text, "%s%s %.0f s", i ? ", " : "", s->workers[i].entry->package.name,
-			now() - s->workers[i].start);
+			(double)(rl_now_ms() - s->workers[i].start_ms) / 1000);
 	rl_progress("building", "%zu of %zu done; %.*s", s->done, s->count, (int)text.size,
 		text.data ? text.data : "");
 	rl_buf_free(&text);
@@ -337,10 +328,7 @@ static int open_again(int fd, int mode)
 
 static int open_jobs(struct schedule *s)
 {
-	cpu_set_t set;
-	unsigned processors = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-
-	s->jobs.count = s->store->options.jobs ? s->store->options.jobs : processors;
+	s->jobs.count = s->store->options.jobs ? s->store->options.jobs : rl_processors();
 	if (pipe2(s->jobs.pipe, O_CLOEXEC))
 		return rl_fail_errno(s->err, "jobs", "open pipe", errno);
 	/* make may wait for a byte, we have other things to look after. */

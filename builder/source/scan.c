@@ -8,6 +8,7 @@
 #include "source/place.h"
 #include "source/source-internal.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -507,8 +508,8 @@ static void wait_and_tell(struct scan *scan)
 /* Starts a thread, and further ones while there is work for them. */
 static int scan_all(struct scan *scan)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t most = processors < 1 ? 1 : processors > THREADS_MAX ? THREADS_MAX : (size_t)processors;
+	unsigned processors = rl_processors();
+	size_t most = processors < THREADS_MAX ? processors : THREADS_MAX;
 	struct worker *workers = rl_calloc(most, sizeof(*workers));
 	size_t started = 0;
 	int number = 0;

@@ -4,6 +4,7 @@
  */
 #include "tree/compare.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -348,9 +349,9 @@ static void *work_on(void *context)
 
 static void start(struct rl_compare *c)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned processors = rl_processors();
 	uint64_t worth = c->bytes / THREAD_WORTH + 1;
-	size_t count = processors > THREADS_MAX ? THREADS_MAX : processors > 1 ? (size_t)processors : 1;
+	size_t count = processors < THREADS_MAX ? processors : THREADS_MAX;
 
 	count = count < worth ? count : (size_t)worth;
 	c->workers = rl_calloc(count, sizeof(*c->workers));

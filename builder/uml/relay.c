@@ -1,5 +1,6 @@
 #include "uml/uml-internal.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -30,20 +31,6 @@ struct state {
 	int64_t end_ms; /* when the time, or after a stop the patience, is over; INT64_MAX: never */
 	bool ended; /* the guest has; the rest of its output is still to be read and written */
 };
-
-int64_t rl_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-void rl_drop_front(struct rl_buf *buf, size_t size)
-{
-	buf->size -= size;
-	memmove(buf->data, buf->data + size, buf->size);
-}
 
 /* Has the guest killed, unless that was done before; what it has said is still written. */
 static void stop(struct state *s, enum rl_stop why)
@@ -118,7 +105,7 @@ static void write_guest(struct state *s)
 	ssize_t n = write(s->guest, s->to_guest.data, s->to_guest.size);
 
 	if (n > 0)
-		rl_drop_front(&s->to_guest, (size_t)n);
+		rl_buf_drop(&s->to_guest, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)
 		s->to_guest.size = 0; /* the guest is gone */
 }
@@ -158,7 +145,7 @@ static int write_output(struct state *s, struct rl_error *err)
 	ssize_t n = rl_output(s->relay, s->to_output.data, size);
 
 	if (n >= 0) {
-		rl_drop_front(&s->to_output, (size_t)n);
+		rl_buf_drop(&s->to_output, (size_t)n);
 		return 0;
 	}
 	if (errno == EAGAIN || errno == EINTR)

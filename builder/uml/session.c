@@ -1,5 +1,6 @@
 #include "uml/uml-internal.h"
 
+#include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/signals.h"
@@ -208,7 +209,7 @@ static void say(struct state *s)
 	ssize_t n = write(s->channel, to_guest->data, to_guest->size);
 
 	if (n > 0)
-		rl_drop_front(to_guest, (size_t)n);
+		rl_buf_drop(to_guest, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)
 		to_guest->size = 0; /* the guest is gone */
 }
@@ -272,7 +273,7 @@ static void write_output(struct state *s, int i, struct rl_error *err)
 	ssize_t n = i ? write(STDERR_FILENO, from->data, size) : rl_output(s->relay, from->data, size);
 
 	if (n >= 0) {
-		rl_drop_front(from, (size_t)n);
+		rl_buf_drop(from, (size_t)n);
 		return;
 	}
 	if (errno == EAGAIN || errno == EINTR)

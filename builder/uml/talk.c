@@ -159,9 +159,7 @@ int rl_talk_hear(struct rl_talk *talk, const char *bytes, size_t size, struct rl
 		wrong = take_frame(talk, &frame, talk->partial.data + at);
 		at += tail_size(&frame);
 	}
-	talk->partial.size -= at;
-	if (talk->partial.size)
-		memmove(talk->partial.data, talk->partial.data + at, talk->partial.size);
+	rl_buf_drop(&talk->partial, at);
 	return wrong ? rl_fail(err, "guest", "listen to",
 			       "it sends %s: something in it has written to /dev/" RL_CHANNEL_TTY, wrong)
 		     : 0;

@@ -49,11 +49,7 @@ void rl_lines_end(struct rl_lines *lines, struct rl_buf *out)
 
 void rl_tail_add(struct rl_buf *tail, const char *bytes, size_t size)
 {
-	rl_buf_bytes(tail, bytes, size);
-	if (tail->size > 2 * TAIL_SIZE) {
-		memmove(tail->data, tail->data + tail->size - TAIL_SIZE, TAIL_SIZE);
-		tail->size = TAIL_SIZE;
-	}
+	rl_buf_tail(tail, bytes, size, TAIL_SIZE);
 }
 
 /* The bytes up to the end of their line, without blanks at its end, escaped. */

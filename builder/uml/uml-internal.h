@@ -293,10 +293,8 @@ struct rl_relay {
 int rl_relay(struct rl_relay *relay, struct rl_error *err);
 void rl_relay_free(struct rl_relay *relay);
 
-int64_t rl_now_ms(void);
 /* In rl_now_ms()'s time, so many seconds from now; INT64_MAX: never, as for 0. */
 int64_t rl_deadline(uint64_t seconds);
-void rl_drop_front(struct rl_buf *buf, size_t size);
 /* stdin, or -1 where reading it from the background would stop this process. */
 int rl_usable_input(void);
 
