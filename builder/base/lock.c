@@ -2,6 +2,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +24,11 @@ pid_t rl_lock_holder(int fd, bool for_writing)
 static char *read_words(pid_t pid, const char *file, size_t *size)
 {
 	struct rl_buf buf = RL_BUF_NONE;
-	char *path = rl_printf("/proc/%ld/%s", (long)pid, file), *text;
 
-	if (pid <= 0 || rl_read_file(path, 65536, &buf, NULL))
+	if (rl_read_proc(pid, file, &buf))
 		buf.size = 0;
 	*size = buf.size;
-	text = rl_buf_string(&buf);
-	free(path);
-	return text;
+	return rl_buf_string(&buf);
 }
 
 char *rl_process_name(pid_t pid)

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PROC_MAX ((size_t)65536) /* bytes of a file in /proc: of a command line, more than anybody wants */
+
 void rl_argv_add(struct rl_argv *argv, const char *word)
 {
 	RL_GROW(argv->items, argv->count + 1, argv->room);
@@ -303,6 +305,15 @@ static bool is_program(const char *path)
 	struct stat st;
 
 	return access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int rl_read_proc(pid_t pid, const char *file, struct rl_buf *buf)
+{
+	char *path = rl_printf("/proc/%ld/%s", (long)pid, file);
+	int result = pid > 0 ? rl_read_file(path, PROC_MAX, buf, NULL) : -1;
+
+	free(path);
+	return result;
 }
 
 char *rl_find_program(const char *name)

@@ -62,6 +62,9 @@ struct rl_capture {
 int rl_run_captured(
 	const struct rl_spawn *spawn, struct rl_capture *capture, const char *subject, struct rl_error *err);
 
+/* Appends a file of a process in /proc ("comm", "cmdline", "stat"); -1: it cannot be read. */
+int rl_read_proc(pid_t pid, const char *file, struct rl_buf *buf);
+
 /* The path of an executable file: name itself if it has a slash, else from PATH; or NULL. The caller frees it. */
 char *rl_find_program(const char *name);
 

@@ -23,12 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CMDLINE_MAX    65536
 #define ANSWER_SECONDS 10
 #define ANSWER_NAME    "answer-%ld" /* in the umid folder, with our pid */
 #define KILL_SECONDS   10
 #define FOLDER_AGE_MIN 60 /* seconds: a younger one may be that of a guest which is just being started */
-#define FOLDER_NAME    "rootlet-" /* place.c; 16 hexadecimal digits follow */
 
 /* arch/um/drivers/mconsole.h */
 #define MCONSOLE_MAGIC   0xcafebabeu
@@ -52,15 +50,6 @@ struct process {
 	uint64_t start; /* clock ticks since the machine's start */
 };
 
-static int read_proc(pid_t pid, const char *name, struct rl_buf *buf)
-{
-	char *path = rl_printf("/proc/%ld/%s", (long)pid, name);
-	int result = rl_read_file(path, CMDLINE_MAX, buf, NULL);
-
-	free(path);
-	return result;
-}
-
 static bool is_ours(pid_t pid)
 {
 	char *path = rl_printf("/proc/%ld", (long)pid);
@@ -80,7 +69,7 @@ static bool get_process(pid_t pid, struct process *process)
 	long parent, session;
 	unsigned long long start;
 
-	if (!read_proc(pid, "stat", &buf)) {
+	if (!rl_read_proc(pid, "stat", &buf)) {
 		text = rl_buf_string(&buf);
 		p = strrchr(text, ')');
 		good = p && sscanf(p + 1,
@@ -98,7 +87,8 @@ static bool get_process(pid_t pid, struct process *process)
 static bool is_guardian(pid_t pid)
 {
 	struct rl_buf buf = RL_BUF_NONE;
-	bool is = is_ours(pid) && !read_proc(pid, "comm", &buf) && buf.size == strlen(RL_GUARDIAN_NAME) + 1 &&
+	bool is = is_ours(pid) && !rl_read_proc(pid, "comm", &buf) &&
+		  buf.size == strlen(RL_GUARDIAN_NAME) + 1 &&
 		  !memcmp(buf.data, RL_GUARDIAN_NAME "\n", buf.size);
 
 	rl_buf_free(&buf);
@@ -177,7 +167,7 @@ static void take_process(pid_t pid, void *context)
 	if (!is_ours(pid) || !get_process(pid, &process) || process.session != pid ||
 		!is_guardian(process.parent))
 		return;
-	if (!read_proc(pid, "cmdline", &cmdline)) {
+	if (!rl_read_proc(pid, "cmdline", &cmdline)) {
 		size_t size = cmdline.size;
 		char *text = rl_buf_string(&cmdline);
 

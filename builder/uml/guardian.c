@@ -149,21 +149,6 @@ static pid_t start_uml(const struct rl_guardian_job *job)
 	return pid;
 }
 
-/* Holds on to nothing but the link and the terminal: no reader shall wait for the guardian. */
-static void let_go(int link, int terminal)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int low = link < terminal ? link : terminal, high = link < terminal ? terminal : link;
-
-	for (int i = 0; i < 3 && null >= 0; i++)
-		dup2(null, i);
-	if (low > 3)
-		close_range(3, (unsigned)low - 1, 0);
-	if (high > low + 1)
-		close_range(low < 3 ? 3 : (unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
-}
-
 static bool has_ended(pid_t uml)
 {
 	siginfo_t info = {.si_pid = 0};
@@ -337,7 +322,8 @@ static void guard(const struct rl_guardian_job *job, int link)
 	tell(link, &note);
 	if (console->terminal)
 		terminal = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-	let_go(link, terminal);
+	/* No reader shall wait for the guardian. */
+	rl_let_go(link, terminal);
 	watch(link, note.uml);
 	note.kind = NOTE_ENDED;
 	note.end.status = kill_all(note.uml);

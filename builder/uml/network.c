@@ -43,21 +43,6 @@ char *rl_net_mac(const char *name)
 
 /* ---- in the network's process ---- */
 
-/* Nothing of ours but those two. */
-static void close_others(int a, int b)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int low = a < b ? a : b, high = a < b ? b : a;
-
-	for (int i = 0; i < 3 && null >= 0; i++)
-		dup2(null, i);
-	if (low > 3)
-		close_range(3, (unsigned)low - 1, 0);
-	if (high > low + 1)
-		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
-}
-
 static void allow_reading(int rules, const char *folder)
 {
 	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -134,7 +119,7 @@ static void serve(const struct rl_guest *guest, int frames, int report, pid_t pa
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	prctl(PR_SET_NAME, PROCESS_NAME);
-	close_others(frames, report);
+	rl_let_go(frames, report);
 	slirp = rl_slirp_new(frames, &err);
 	for (size_t i = 0; slirp && i < guest->forward_count; i++) {
 		forwards[i] = guest->forwards[i];

@@ -100,27 +100,6 @@ static void read_guest(struct state *s)
 		rl_lines_output(&s->lines, chunk, (size_t)n, &s->to_output);
 }
 
-static void write_guest(struct state *s)
-{
-	ssize_t n = write(s->guest, s->to_guest.data, s->to_guest.size);
-
-	if (n > 0)
-		rl_buf_drop(&s->to_guest, (size_t)n);
-	else if (errno != EAGAIN && errno != EINTR)
-		s->to_guest.size = 0; /* the guest is gone */
-}
-
-static void read_messages(struct state *s)
-{
-	char chunk[CHUNK];
-	ssize_t n = rl_read_some(s->messages, chunk, sizeof(chunk));
-
-	if (n > 0)
-		rl_tail_add(&s->relay->said, chunk, (size_t)n);
-	else if (n == 0 || errno != EAGAIN || s->ended)
-		s->messages = -1;
-}
-
 static void read_input(struct state *s)
 {
 	char chunk[CHUNK];
@@ -168,9 +147,9 @@ static int handle(struct state *s, struct rl_error *err)
 		s->input = -1;
 	}
 	if (fds[MESSAGES].revents || (s->ended && s->messages >= 0))
-		read_messages(s);
+		rl_hear_messages(s->relay, &s->messages, s->ended);
 	if (fds[GUEST].revents & POLLOUT)
-		write_guest(s);
+		rl_to_guest(s->guest, &s->to_guest);
 	if (s->guest >= 0 && !s->to_output.size && (fds[GUEST].revents & ~POLLOUT || s->ended))
 		read_guest(s);
 	if (fds[INPUT].revents)

@@ -190,29 +190,7 @@ static int hear_channel(struct state *s, struct rl_error *err)
 	return 0;
 }
 
-static void hear_messages(struct state *s)
-{
-	char chunk[CHUNK];
-	ssize_t n = rl_read_some(s->messages, chunk, sizeof(chunk));
-
-	if (n > 0)
-		rl_tail_add(&s->relay->said, chunk, (size_t)n);
-	else if (n == 0 || errno != EAGAIN || s->ended)
-		s->messages = -1;
-}
-
 /* ---- to the guest ---- */
-
-static void say(struct state *s)
-{
-	struct rl_buf *to_guest = &s->talk->to_guest;
-	ssize_t n = write(s->channel, to_guest->data, to_guest->size);
-
-	if (n > 0)
-		rl_buf_drop(to_guest, (size_t)n);
-	else if (errno != EAGAIN && errno != EINTR)
-		to_guest->size = 0; /* the guest is gone */
-}
 
 static void read_terminal(struct state *s)
 {
@@ -317,9 +295,9 @@ static int handle(struct state *s, struct rl_error *err)
 	if (fds[CONSOLE].fd >= 0 && (fds[CONSOLE].revents || s->ended))
 		hear_console(s, err);
 	if (s->messages >= 0 && (fds[MESSAGES].revents || s->ended))
-		hear_messages(s);
+		rl_hear_messages(s->relay, &s->messages, s->ended);
 	if (s->channel >= 0 && fds[CHANNEL].revents & POLLOUT)
-		say(s);
+		rl_to_guest(s->channel, &s->talk->to_guest);
 	if (s->channel >= 0 && (fds[CHANNEL].revents & ~POLLOUT || s->ended) && hear_channel(s, err))
 		return -1;
 	if (fds[INPUT].revents)

@@ -16,7 +16,7 @@
  *     guest-init/ that init; payload.c has its program
  *     job.c       the disk that brings it into the guest
  *     talk.c      what is heard from it: checked, as the guest may send anything
- *     output.c    what comes out of the guest
+ *     streams.c   what is done alike to the streams between a guest and us, by relay.c, session.c and others
  *     session.c   the same as relay.c, for a command
  *     network.c   the process that is the other end of the guest's network; slirp.c is what it does
  *     guest.c     the run as a whole
@@ -298,10 +298,16 @@ int64_t rl_deadline(uint64_t seconds);
 /* stdin, or -1 where reading it from the background would stop this process. */
 int rl_usable_input(void);
 
-/* ---- output.c ---- */
+/* ---- streams.c ---- */
 
 /* As write(2) to our stdout: what came out of the guest, which the relay's listener hears too. */
 ssize_t rl_output(const struct rl_relay *relay, const void *bytes, size_t size);
+/* Writes what can be written, which is dropped from bytes then; all of it if the guest is gone. */
+void rl_to_guest(int fd, struct rl_buf *bytes);
+/* Reads some of the kernel's own output into relay->said. *fd becomes -1 at its end; ended: no more will come. */
+void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended);
+/* Closes all descriptors but those two, either of which may be -1; 0, 1 and 2 become /dev/null. */
+void rl_let_go(int a, int b);
 
 /* ---- payload.c ---- */
 
