@@ -220,6 +220,12 @@ int rl_cmd_failed(struct rl_cmd *cmd)
 	return usage ? RL_EXIT_USAGE : RL_EXIT_FAILED;
 }
 
+void rl_cmd_trouble(struct rl_cmd *cmd)
+{
+	rl_cmd_failed(cmd);
+	cmd->trouble = true;
+}
+
 __attribute__((format(printf, 2, 0))) static void print_line(
 	const char *prefix, const char *format, va_list ap)
 {
@@ -257,7 +263,7 @@ void rl_cmd_warn(const struct rl_cmd *cmd, const char *format, ...)
 int rl_cmd_flush(struct rl_cmd *cmd)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		return RL_EXIT_DONE;
+		return cmd->trouble ? RL_EXIT_FAILED : RL_EXIT_DONE;
 	rl_fail_errno(&cmd->err, "standard output", "write", errno ? errno : EIO);
 	return rl_cmd_failed(cmd);
 }

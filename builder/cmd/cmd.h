@@ -82,12 +82,14 @@ int rl_cmd_usage(struct rl_cmd *cmd, const char *format, ...) __attribute__((for
 
 /* Prints "rootlet: ERROR" once and returns the exit status for it (1, or 2 for usage errors). */
 int rl_cmd_failed(struct rl_cmd *cmd);
+/* The same where the verb goes on: sets cmd->trouble. */
+void rl_cmd_trouble(struct rl_cmd *cmd);
 
 /* A line on stderr: "rootlet: ...", escaped; notes are silent with -q. */
 void rl_cmd_note(const struct rl_cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void rl_cmd_warn(const struct rl_cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Flushes stdout: RL_EXIT_DONE, or the error is printed and RL_EXIT_FAILED returned. */
+/* Flushes stdout, and returns the exit status: RL_EXIT_FAILED if that fails, which is printed, or there was trouble. */
 int rl_cmd_flush(struct rl_cmd *cmd);
 
 extern const struct rl_verb *const rl_verbs[]; /* in the order of the help, ended by NULL */

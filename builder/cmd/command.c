@@ -4,8 +4,8 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/progress.h"
-#include "base/text.h"
 #include "cmd/copy-out.h"
+#include "cmd/show.h"
 #include "cmd/tree-word.h"
 
 #include <errno.h>
@@ -100,34 +100,10 @@ int rl_command_failed(struct rl_cmd *cmd)
 /* The last lines of the guest's log, where it may say why. */
 static void show_log(const struct rl_cmd *cmd, const struct rl_buf *log)
 {
-	const char *end = log->data + log->size, *start = end;
-	int lines = 0;
-
 	if (!log->size || cmd->verbose)
 		return;
-	while (start > log->data && (start[-1] != '\n' || lines < LOG_LINES)) {
-		start--;
-		/* The end of the last line is not one more. */
-		if (*start == '\n' && start + 1 < end)
-			lines++;
-		if (lines == LOG_LINES) {
-			start++;
-			break;
-		}
-	}
 	fputs("rootlet: the end of the guest's log:\n", stderr);
-	while (start < end) {
-		const char *stop = memchr(start, '\n', (size_t)(end - start));
-		size_t size = (size_t)((stop ? stop : end) - start);
-		struct rl_buf line = RL_BUF_NONE;
-
-		while (size && start[size - 1] == '\r')
-			size--;
-		rl_text_escape(&line, start, size);
-		fprintf(stderr, "  | %.*s\n", (int)line.size, line.size ? line.data : "");
-		rl_buf_free(&line);
-		start = stop ? stop + 1 : end;
-	}
+	rl_show_lines(stderr, "  | ", log->data, log->size, LOG_LINES);
 }
 
 static int tell_end(struct rl_cmd *cmd, const struct rl_guest *guest, const struct rl_guest_result *result)

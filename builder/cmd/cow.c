@@ -365,12 +365,8 @@ static int run(struct rl_cmd *cmd)
 {
 	struct cow c = {.cmd = cmd};
 	const struct action *action = NULL;
-	int status;
 
-	if (parse(cmd, &c, &action) || action->run(&c))
-		return rl_cmd_failed(cmd);
-	status = rl_cmd_flush(cmd);
-	return status ? status : cmd->trouble ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	return parse(cmd, &c, &action) || action->run(&c) ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }
 
 const struct rl_verb rl_verb_cow = {"cow", run, "Changing:",

@@ -62,15 +62,11 @@ static void copy_word(struct copying *c, const char *word)
 	if (!result && c->from.count > 1)
 		result = check_folder(c);
 	for (size_t i = 0; i < c->from.count && !result; i++) {
-		if (copy_found(c, c->from.nodes[i])) {
-			rl_cmd_failed(c->cmd);
-			c->cmd->trouble = true;
-		}
+		if (copy_found(c, c->from.nodes[i]))
+			rl_cmd_trouble(c->cmd);
 	}
-	if (result) {
-		rl_cmd_failed(c->cmd);
-		c->cmd->trouble = true;
-	}
+	if (result)
+		rl_cmd_trouble(c->cmd);
 }
 
 static int run(struct rl_cmd *cmd)
@@ -104,9 +100,7 @@ static int run(struct rl_cmd *cmd)
 			c.out.summary.owners);
 	free(words.items);
 	rl_tree_word_free(&c.from);
-	if (result)
-		return rl_cmd_failed(cmd);
-	return cmd->trouble || c.out.summary.failed ? RL_EXIT_FAILED : rl_cmd_flush(cmd);
+	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }
 
 const struct rl_verb rl_verb_cp = {"cp", run, "Looking:", "[-r] [-p] IMAGE:PATH... DST",

@@ -241,7 +241,7 @@ static int run(struct rl_cmd *cmd)
 		rl_cmd_failed(cmd);
 		return EXIT_TROUBLE;
 	}
-	if (rl_cmd_flush(cmd) || cmd->trouble)
+	if (rl_cmd_flush(cmd))
 		return EXIT_TROUBLE;
 	return c.added || c.removed || c.changed ? EXIT_DIFFERENT : EXIT_SAME;
 }

@@ -75,13 +75,6 @@ struct entries {
 	const struct listing *l;
 };
 
-/* Prints the error and goes on: the rest can still be listed. */
-static void complain(struct listing *l)
-{
-	rl_cmd_failed(l->cmd);
-	l->cmd->trouble = true;
-}
-
 /* As ls has them when nobody says otherwise. */
 static const char *colour_of(uint32_t mode)
 {
@@ -271,10 +264,10 @@ static void fill_row(struct listing *l, struct rl_image *image, struct row *row,
 
 	row->known = rl_image_inode(image, row->number, &row->inode, &l->cmd->err) == 0;
 	if (!row->known) {
-		complain(l);
+		rl_cmd_trouble(l->cmd);
 	} else if (S_ISLNK(row->inode.mode) && (l->lengthy || l->json)) {
 		if (rl_image_target(image, &row->inode, subject, &target, &l->cmd->err)) {
-			complain(l);
+			rl_cmd_trouble(l->cmd);
 			rl_buf_free(&target);
 		} else {
 			row->target = rl_buf_string(&target);
@@ -285,7 +278,7 @@ static void fill_row(struct listing *l, struct rl_image *image, struct row *row,
 static bool is_interrupted(struct listing *l, const char *subject)
 {
 	if (!l->stopped && rl_check_interrupted(subject, "list", &l->cmd->err)) {
-		complain(l);
+		rl_cmd_trouble(l->cmd);
 		l->stopped = true;
 	}
 	return l->stopped;
@@ -321,11 +314,11 @@ static void list_below(struct listing *l, struct rl_image *image, const struct r
 		below = join(path, row->name);
 		if (l->depth >= DEPTH_MAX) {
 			rl_fail(&l->cmd->err, below, "list", "more than %d directories deep", DEPTH_MAX);
-			complain(l);
+			rl_cmd_trouble(l->cmd);
 		} else if (!note_listed(l, row->number)) {
 			rl_fail(&l->cmd->err, below, "list",
 				"a directory that was listed before: it has two names, or contains itself");
-			complain(l);
+			rl_cmd_trouble(l->cmd);
 		} else {
 			list_directory(l, image, &row->inode, below, true);
 		}
@@ -374,7 +367,7 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 
 	if (!is_interrupted(l, subject) &&
 		rl_image_list(image, dir, subject, collect, &entries, &l->cmd->err))
-		complain(l);
+		rl_cmd_trouble(l->cmd);
 	for (size_t i = 0; i < rows->count; i++)
 		if (l->lengthy || l->json || l->recursive || l->by_size || l->by_time || l->colour ||
 			l->slashes || l->marks)
@@ -440,7 +433,7 @@ static void list_arguments(struct listing *l)
 		if (is_interrupted(l, row->word))
 			break;
 		if (rl_image_path_open(l->cmd, row->word, &ip)) {
-			complain(l);
+			rl_cmd_trouble(l->cmd);
 			continue;
 		}
 		l->listed = rl_calloc(1, (size_t)rl_image_inode_count(ip.image) / 8 + 1);
@@ -505,7 +498,7 @@ static int run(struct rl_cmd *cmd)
 	free_rows(&l.files);
 	free_rows(&l.directories);
 	result = rl_cmd_flush(cmd);
-	return status ? status : cmd->trouble ? RL_EXIT_FAILED : result;
+	return status ? status : result;
 }
 
 const struct rl_verb rl_verb_ls = {"ls", run, "Looking:", "IMAGE[:PATH]...", "list directories in an image",

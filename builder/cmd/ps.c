@@ -148,15 +148,8 @@ static int talk(struct rl_cmd *cmd, const char *word, const char *command)
 	if (!result)
 		guest = rl_guests_get(&guests, word, &cmd->err);
 	result = guest ? rl_mconsole(guest, command, &answer, &cmd->err) : -1;
-	for (size_t at = 0; !result && at < answer.size;) {
-		const char *line = answer.data + at, *newline = memchr(line, '\n', answer.size - at);
-		size_t size = newline ? (size_t)(newline - line) : answer.size - at;
-		char *text = rl_strndup(line, size);
-
-		rl_show_line(text);
-		free(text);
-		at += size + 1;
-	}
+	if (!result)
+		rl_show_lines(stdout, "", answer.data, answer.size, RL_SHOW_ALL);
 	rl_buf_free(&answer);
 	rl_guests_free(&guests);
 	return result;

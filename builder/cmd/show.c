@@ -52,8 +52,7 @@ void rl_show_expand(struct rl_cmd *cmd, struct rl_show_words *words)
 		if (!split || !rl_image_is_glob(split)) {
 			rl_show_add(&to, words->items[i]);
 		} else if (expand(cmd, words->items[i], &to)) {
-			rl_cmd_failed(cmd);
-			cmd->trouble = true;
+			rl_cmd_trouble(cmd);
 		}
 	}
 	free(words->items);
@@ -71,19 +70,14 @@ int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, co
 		/* One that was interrupted told so itself. */
 		if (rl_signal_caught() && cmd->trouble)
 			break;
-		if (show(words->items[i], context)) {
-			rl_cmd_failed(cmd);
-			cmd->trouble = true;
-		}
+		if (show(words->items[i], context))
+			rl_cmd_trouble(cmd);
 	}
 	free(words->items);
 	for (size_t i = 0; i < words->made_count; i++)
 		free(words->made[i]);
 	free(words->made);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : cmd->trouble ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }
 
 char rl_show_type(uint32_t mode)
@@ -148,6 +142,27 @@ void rl_show_line(const char *name)
 {
 	rl_show_name(name);
 	putchar('\n');
+}
+
+void rl_show_lines(FILE *out, const char *before, const char *text, size_t size, size_t most)
+{
+	const char *end = text + size, *start = end, *newline;
+
+	/* The end of the last line is not one more. */
+	for (size_t lines = 0; start > text; start--)
+		if (start[-1] == '\n' && start < end && ++lines == most)
+			break;
+	for (; start < end; start = newline ? newline + 1 : end) {
+		struct rl_buf line = RL_BUF_NONE;
+
+		newline = memchr(start, '\n', (size_t)(end - start));
+		size = (size_t)((newline ? newline : end) - start);
+		while (size && start[size - 1] == '\r')
+			size--;
+		rl_text_escape(&line, start, size);
+		fprintf(out, "%s%.*s\n", before, (int)line.size, line.size ? line.data : "");
+		rl_buf_free(&line);
+	}
 }
 
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target)

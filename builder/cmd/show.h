@@ -6,6 +6,9 @@
 
 #include "ext/read.h"
 
+#include <stdint.h>
+#include <stdio.h>
+
 /* Words of the command line, which they stay, and those that globs among them stand for. */
 struct rl_show_words {
 	const char **items; /* the caller's to free */
@@ -29,6 +32,9 @@ void rl_show_name(const char *name);
 /* How many columns of a terminal that takes. */
 size_t rl_show_width(const char *name);
 void rl_show_line(const char *name);
+#define RL_SHOW_ALL SIZE_MAX
+/* Prints the last lines of a text, at most so many, or RL_SHOW_ALL: escaped, without "\r" at their ends, after `before`. */
+void rl_show_lines(FILE *out, const char *before, const char *text, size_t size, size_t most);
 /* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
 

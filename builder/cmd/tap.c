@@ -1,7 +1,7 @@
 #include "cmd/tap.h"
 
-#include "base/text.h"
 #include "cmd/command.h"
+#include "cmd/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,15 +31,6 @@ void rl_tap_listen(struct rl_tap_listener *tap, struct rl_guest *guest)
 		guest->listener = &tap->listener;
 }
 
-static void print_text(FILE *out, const char *before, const char *text, size_t size)
-{
-	struct rl_buf line = RL_BUF_NONE;
-
-	rl_text_escape(&line, text, size);
-	fprintf(out, "%s%.*s\n", before, (int)line.size, line.size ? line.data : "");
-	rl_buf_free(&line);
-}
-
 static void print_failures(FILE *out, const struct rl_tap *tap)
 {
 	size_t count;
@@ -49,15 +40,9 @@ static void print_failures(FILE *out, const struct rl_tap *tap)
 		const struct rl_buf *lines = &failures[i].lines;
 		const char *name = *failures[i].name ? failures[i].name : "(a test without a name)";
 
-		print_text(out, out == stdout ? "failed: " : "rootlet: failed: ", name, strlen(name));
-		for (size_t at = 0; at < lines->size;) {
-			const char *line = lines->data + at;
-			const char *newline = memchr(line, '\n', lines->size - at);
-			size_t size = newline ? (size_t)(newline - line) : lines->size - at;
-
-			print_text(out, "  | ", line, size);
-			at += size + 1;
-		}
+		rl_show_lines(out, out == stdout ? "failed: " : "rootlet: failed: ", name, strlen(name),
+			RL_SHOW_ALL);
+		rl_show_lines(out, "  | ", lines->data, lines->size, RL_SHOW_ALL);
 	}
 	if (rl_tap_counts(tap)->failed > count)
 		fprintf(out, "%s%llu more failed\n", out == stdout ? "" : "rootlet: ",

@@ -201,10 +201,7 @@ static int run(struct rl_cmd *cmd)
 	else if (!result)
 		result = write_output(node, is_tar ? RL_TAR_PAX : RL_TAR_MTREE, l.output, &cmd->err);
 	rl_tree_word_free(&tw);
-	if (result)
-		return rl_cmd_failed(cmd);
-	result = rl_cmd_flush(cmd);
-	return result ? result : cmd->trouble ? RL_EXIT_FAILED : RL_EXIT_DONE;
+	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }
 
 static const struct rl_option tar_options[] = {

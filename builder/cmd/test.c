@@ -1,5 +1,6 @@
 #include "cmd/json.h"
 #include "cmd/recipes.h"
+#include "cmd/show.h"
 #include "cmd/test-run.h"
 
 #include "base/host.h"
@@ -97,31 +98,13 @@ static int choose(struct test *t)
 
 /* ---- output ---- */
 
-/* Comments of TAP: the last lines, escaped. */
+/* Comments of TAP: the last lines. */
 static void print_tail(const char *what, const struct rl_buf *text)
 {
-	const char *end = text->data + text->size, *start = end;
-	int lines = 0;
-
-	while (text->size && start > text->data && lines <= TAIL_LINES) {
-		start--;
-		lines += start > text->data && start[-1] == '\n';
-	}
-	if (text->size)
-		printf("# %s:\n", what);
-	while (start < end) {
-		const char *newline = memchr(start, '\n', (size_t)(end - start)),
-			   *stop = newline ? newline : end;
-		struct rl_buf line = RL_BUF_NONE;
-		size_t size = (size_t)(stop - start);
-
-		while (size && start[size - 1] == '\r')
-			size--;
-		rl_text_escape(&line, start, size);
-		printf("#   %.*s\n", (int)line.size, line.size ? line.data : "");
-		rl_buf_free(&line);
-		start = newline ? newline + 1 : end;
-	}
+	if (!text->size)
+		return;
+	printf("# %s:\n", what);
+	rl_show_lines(stdout, "#   ", text->data, text->size, TAIL_LINES);
 }
 
 static json_t *tail_json(const struct rl_buf *text)

@@ -58,6 +58,7 @@ test "a boot's end"     { append = { "init=/bin/false" } }
 test "user and env"     { command = { "sh", "-c", "echo $A; id -u" }  env = { "A=b c" }  user = "5:5"
                           expect-output = { "b c", "5" } }
 test "escaped"          { command = { "printf", "\\033[31mred\\n" }  expect-status = 1 }
+test "long"             { command = { "sh", "-c", "seq 100; exit 1" } }
 END
     run rootlet test -j 4 box.conf
     [ "$status" = 1 ]
@@ -71,13 +72,16 @@ not ok 6 - no such program
 not ok 7 - a boot's end
 ok 8 - user and env
 not ok 9 - escaped
+not ok 10 - long
 END
     )
-    for line in '1..9' '# box.conf:3: status 7, and not 0' '#   out' '#   err' \
+    for line in '1..10' '# box.conf:3: status 7, and not 0' '#   out' '#   err' \
         "# box.conf:5: no line 'two' in the output, or not in this order" '# box.conf:6: its time ran out' \
         '# box.conf:7: status 127, and not 0' '# box.conf:8: status 125, and not 0' '#   \x1b[31mred'; do
         grep -qxF -- "$line" <<<"$output" || { echo "no $line in: $output"; false; }
     done
+    # The last lines of it.
+    sed -n '/^not ok 10 /,$ s/^#   \([0-9].*\)/\1/p' <<<"$output" | diff - <(seq 81 100)
     run rootlet test --timeout 2 box.conf "slow and good" time
     [ "$status" = 1 ]
     grep -qx '1\.\.2' <<<"$output"
