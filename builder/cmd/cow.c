@@ -11,7 +11,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -63,13 +62,11 @@ static int create(struct cow *c)
 struct summary {
 	uint64_t set, ranges; /* bytes whose bits are set */
 	uint64_t allocated; /* what the file takes on its disk */
-	char *state;
+	const char *state;
 };
 
-static void sum_up(struct cow *c, const struct rl_disk *disk, struct summary *sum)
+static void sum_up(const struct rl_disk *disk, struct summary *sum)
 {
-	struct rl_error err = RL_ERROR_NONE;
-	struct rl_disk *whole;
 	uint64_t at = 0, length;
 	struct stat st;
 
@@ -79,15 +76,6 @@ static void sum_up(struct cow *c, const struct rl_disk *disk, struct summary *su
 	}
 	if (!fstat(rl_disk_fd(disk), &st))
 		sum->allocated = (uint64_t)st.st_blocks * 512;
-	c->cmd->image.disk.header_only = false;
-	if (rl_disk_open(c->file, &c->cmd->image.disk, &whole, &err))
-		sum->state = rl_strdup(err.reason);
-	else if (rl_disk_cow(disk)->mtime == RL_COW_COMMITTING)
-		sum->state = rl_strdup("a commit was cut short: `rootlet cow commit` finishes it");
-	else
-		sum->state = rl_strdup("good");
-	rl_error_clear(&err);
-	rl_disk_close(whole);
 }
 
 static void print_info(const struct cow *c, const struct rl_cow *cow, const struct summary *sum)
@@ -126,17 +114,26 @@ static void print_info_json(const struct cow *c, const struct rl_cow *cow, const
 
 static int info(struct cow *c)
 {
-	struct summary sum = {.set = 0};
+	struct summary sum = {.state = "good"};
+	struct rl_error err = RL_ERROR_NONE;
 	struct rl_disk *disk;
 
-	/* Also where the backing file is gone: that is what one wants to know then. */
-	c->cmd->image.disk.header_only = true;
-	if (open_disk(c, &disk))
-		return -1;
-	sum_up(c, disk, &sum);
+	c->cmd->image.disk.cow = true;
+	if (rl_disk_open(c->file, &c->cmd->image.disk, &disk, &err)) {
+		/* Also where the backing file is gone: that is what one wants to know then. */
+		c->cmd->image.disk.header_only = true;
+		sum.state = err.reason;
+		if (open_disk(c, &disk)) {
+			rl_error_clear(&err);
+			return -1;
+		}
+	} else if (rl_disk_cow(disk)->mtime == RL_COW_COMMITTING) {
+		sum.state = "a commit was cut short: `rootlet cow commit` finishes it";
+	}
+	sum_up(disk, &sum);
 	(c->json ? print_info_json : print_info)(c, rl_disk_cow(disk), &sum);
 	rl_disk_close(disk);
-	free(sum.state);
+	rl_error_clear(&err);
 	return 0;
 }
 
@@ -147,12 +144,16 @@ struct differing {
 	uint32_t sector;
 	struct rl_owners *now, *before; /* NULL: no file system is there */
 	struct rl_json_list list;
-	uint64_t bytes;
 };
 
 static void tell(struct rl_error *err, void *context)
 {
 	rl_show_trouble(context, err);
+}
+
+static bool has_group(const struct rl_owner *owner)
+{
+	return owner->kind >= RL_OWNER_SUPERBLOCK && owner->kind <= RL_OWNER_INODES;
 }
 
 static void print_range(
@@ -172,7 +173,7 @@ static void print_range(
 		if (owner->path) {
 			json_object_set_new(item, "inode", json_integer(owner->inode));
 			json_object_set_new(item, "path", rl_json_text(owner->path));
-		} else if (owner->kind >= RL_OWNER_SUPERBLOCK && owner->kind <= RL_OWNER_INODES) {
+		} else if (has_group(owner)) {
 			json_object_set_new(item, "group", json_integer(owner->group));
 		}
 		rl_json_list_item(&d->list, item);
@@ -185,7 +186,7 @@ static void print_range(
 	} else if (owner->path) {
 		printf("%s", owner->kind == RL_OWNER_MAP ? "map of " : "");
 		rl_show_line(owner->path);
-	} else if (owner->kind >= RL_OWNER_SUPERBLOCK && owner->kind <= RL_OWNER_INODES) {
+	} else if (has_group(owner)) {
 		printf("%s of group %u\n", rl_owner_kind_name(owner->kind), owner->group);
 	} else {
 		printf("%s\n", rl_owner_kind_name(owner->kind));
@@ -198,7 +199,6 @@ static int show_range(uint64_t offset, uint64_t length, void *context)
 	struct differing *d = context;
 	uint64_t n;
 
-	d->bytes += length;
 	for (; length; length -= n, offset += n) {
 		struct rl_owner owner = {.kind = RL_OWNER_USED}, old = {.kind = RL_OWNER_FREE};
 
