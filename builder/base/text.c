@@ -209,6 +209,13 @@ bool rl_text_is_clean(const char *text)
 	return true;
 }
 
+ssize_t rl_text_before(const char *text, const char *ending)
+{
+	size_t size = strlen(text), end = strlen(ending);
+
+	return size >= end && !strcmp(text + size - end, ending) ? (ssize_t)(size - end) : -1;
+}
+
 void rl_text_escape(struct rl_buf *out, const char *bytes, size_t size)
 {
 	const unsigned char *p = (const unsigned char *)bytes;

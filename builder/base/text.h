@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * The parsers take the whole string or fail: they return false on anything else, on overflow and
@@ -27,6 +28,9 @@ char *rl_format_size(char buf[16], uint64_t bytes);
 
 /* Whether it is UTF-8 all through, without control and misleading characters: for rl_text_escape() to leave as it is. */
 bool rl_text_is_clean(const char *text);
+
+/* How many bytes a text has before an ending such as ".conf"; -1: it does not end so. */
+ssize_t rl_text_before(const char *text, const char *ending);
 
 /* How many columns of a terminal a text takes that has no control characters, in UTF-8, whatever the locale is. */
 size_t rl_text_width(const char *text, size_t size);

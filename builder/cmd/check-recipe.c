@@ -1,6 +1,7 @@
 #include "cmd/recipes.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "source/source.h"
 
 #include <errno.h>
@@ -15,13 +16,6 @@ static const struct rl_option options[] = {
 	{0, NULL, NULL, NULL},
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t size = strlen(text), end_size = strlen(end);
-
-	return size >= end_size && !strcmp(text + size - end_size, end);
-}
-
 /* What is in skeleton/. The folder may be the current one. */
 static bool is_skeleton(const char *file)
 {
@@ -30,7 +24,7 @@ static bool is_skeleton(const char *file)
 
 	if (slash) {
 		*slash = '\0';
-		is = ends_with(whole, "/skeleton");
+		is = rl_text_before(whole, "/skeleton") >= 0;
 	}
 	free(whole);
 	return is;
@@ -171,7 +165,7 @@ static void check_image_file(const struct rl_recipes *recipes, const char *word,
 {
 	struct rl_image_recipe image = {.name = NULL};
 
-	if (ends_with(word, ".conf") && is_skeleton(word))
+	if (rl_text_before(word, ".conf") >= 0 && is_skeleton(word))
 		rl_skeleton_recipe_load(word, &image, err);
 	else if (rl_image_recipe_load(&recipes->roots, word, &recipes->set, &image, err) == 0)
 		check_image(&recipes->roots, &image, err);
@@ -194,7 +188,7 @@ static void check(const struct rl_recipes *recipes, const char *word, struct rl_
 	char *package = look_up(&recipes->roots, "recipes/packages/", word, "/recipe.conf");
 	char *image = look_up(&recipes->roots, "recipes/images/", word, ".conf");
 
-	if (ends_with(word, "/recipe.conf") || !strcmp(word, "recipe.conf"))
+	if (rl_text_before(word, "/recipe.conf") >= 0 || !strcmp(word, "recipe.conf"))
 		check_package_file(&recipes->roots, word, err);
 	else if (package)
 		check_package_file(&recipes->roots, package, err);

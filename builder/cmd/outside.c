@@ -1,6 +1,7 @@
 #include "cmd/outside.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,11 +24,11 @@ static int add_share(struct rl_outside *outside, struct rl_cmd *cmd)
 {
 	struct rl_guest_share share = {.read_only = false};
 	char *text = rl_strdup(cmd->value), *place = NULL;
-	size_t size = strlen(text);
+	ssize_t size = rl_text_before(text, ",ro");
 
-	if (size > 3 && !strcmp(text + size - 3, ",ro")) {
+	if (size > 0) {
 		share.read_only = true;
-		text[size - 3] = '\0';
+		text[size] = '\0';
 	}
 	for (char *p = text; (p = strstr(p, "=/")); p++)
 		place = p;

@@ -1,6 +1,6 @@
 #include "cmd/command.h"
-#include "cmd/outside.h"
 #include "cmd/kernel.h"
+#include "cmd/outside.h"
 #include "cmd/recipes.h"
 #include "cmd/tap.h"
 
@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "machine/machine.h"
 #include "ubd/cow.h"
+#include "ubd/disk.h"
 #include "uml/uml.h"
 
 #include <errno.h>
@@ -141,9 +142,7 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 		else if (id == OPT_EPHEMERAL)
 			m->ephemeral = true;
 		else if (id == OPT_SNAPSHOT) {
-			size_t size = strlen(cmd->value);
-
-			if (size < 5 || strcmp(cmd->value + size - 4, ".cow") != 0)
+			if (!rl_disk_named_cow(cmd->value))
 				return rl_cmd_usage(cmd,
 					"--snapshot takes a name that ends in .cow, not '%s'", cmd->value);
 			m->snapshot = cmd->value;
@@ -234,10 +233,9 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 
 static bool is_image(const char *target)
 {
-	size_t size = strlen(target);
 	struct stat st;
 
-	return (size < 5 || strcmp(target + size - 5, ".conf") != 0) && stat(target, &st) == 0 &&
+	return rl_text_before(target, ".conf") < 0 && stat(target, &st) == 0 &&
 	       (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
 }
 
@@ -257,12 +255,11 @@ static void add_extra_disks(struct machine *m)
 {
 	for (size_t i = 0; i < m->extra.count; i++) {
 		char *path = rl_strdup(m->extra.items[i]);
-		size_t size = strlen(path);
-		bool read_only = size > 3 && !strcmp(path + size - 3, ",ro");
+		ssize_t size = rl_text_before(path, ",ro");
 
-		if (read_only)
-			path[size - 3] = '\0';
-		add_disk(m, path, read_only);
+		if (size > 0)
+			path[size] = '\0';
+		add_disk(m, path, size > 0);
 		free(path);
 	}
 }

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "base/publish.h"
 #include "base/signals.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -70,20 +71,13 @@ static char *read_codename(void)
 	return codename ? codename : rl_strdup("");
 }
 
-static bool ends_with(const char *name, const char *tail)
-{
-	size_t n = strlen(name), t = strlen(tail);
-
-	return n > t && !strcmp(name + n - t, tail);
-}
-
 /* Adds what a file of the host's asks for; one that cannot be read asks for nothing. */
 static void convert_file(const char *path, const char *codename, struct rl_buf *stanzas, struct rl_buf *lines)
 {
 	struct rl_buf text = RL_BUF_NONE;
 
 	if (rl_read_file(path, LIST_LIMIT, &text, NULL) == 0 && text.size) {
-		if (ends_with(path, ".sources"))
+		if (rl_text_before(path, ".sources") > 0)
 			rl_debian_convert_stanzas(text.data, text.size, codename, stanzas);
 		else
 			rl_debian_convert_lines(text.data, text.size, codename, lines);
@@ -102,7 +96,7 @@ static int write_sources(const char *apt, struct rl_error *err)
 	for (int i = 0; i < count; i++) {
 		char *file = rl_printf(SOURCES_FOLDER "/%s", names[i]->d_name);
 
-		if (ends_with(file, ".sources") || ends_with(file, ".list"))
+		if (rl_text_before(file, ".sources") > 0 || rl_text_before(file, ".list") > 0)
 			convert_file(file, codename, &stanzas, &lines);
 		free(file);
 		free(names[i]);

@@ -364,13 +364,11 @@ int rl_name_of_file(const char *file, char **name, struct rl_error *err)
 {
 	const char *slash = strrchr(file, '/');
 	const char *base = slash ? slash + 1 : file;
-	size_t size = strlen(base);
+	ssize_t size = rl_text_before(base, ".conf");
 	const char *problem;
 
-	if (size > 5 && !strcmp(base + size - 5, ".conf"))
-		size -= 5;
 	free(*name);
-	*name = rl_strndup(base, size);
+	*name = size > 0 ? rl_strndup(base, (size_t)size) : rl_strdup(base);
 	problem = rl_check_name(*name);
 	return problem ? rl_fail(err, file, "read recipe", "'%s' %s", *name, problem) : 0;
 }

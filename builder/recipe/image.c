@@ -1,6 +1,7 @@
 #include "recipe/recipe-internal.h"
 
 #include "base/forward.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -217,13 +218,12 @@ static int include(const struct rl_recipe_roots *roots, const struct rl_document
 	struct rl_section top = rl_section_top((struct rl_document *)document);
 	const struct rl_value *value = rl_section_value(&top, "include");
 	struct rl_error why = RL_ERROR_NONE;
-	size_t size = value ? strlen(value->text) : 0;
 	char *file = NULL;
 	int result = 0;
 
 	if (!value)
 		return 0;
-	if (size > 5 && !strcmp(value->text + size - 5, ".conf"))
+	if (rl_text_before(value->text, ".conf") > 0)
 		file = value->text[0] == '/' ? rl_strdup(value->text)
 					     : rl_beside(document->file, value->text);
 	else
@@ -303,12 +303,11 @@ static int start(struct rl_image_recipe *recipe, const char *file, struct rl_err
 int rl_image_recipe_load(const struct rl_recipe_roots *roots, const char *name, const struct rl_list *set,
 	struct rl_image_recipe *recipe, struct rl_error *err)
 {
-	size_t size = strlen(name);
 	char *file = NULL;
 	int result = 0;
 
 	*recipe = (struct rl_image_recipe){.name = NULL};
-	if (size > 5 && !strcmp(name + size - 5, ".conf"))
+	if (rl_text_before(name, ".conf") > 0)
 		file = rl_strdup(name);
 	else
 		result = rl_find_recipe(roots, name, "recipes/images/", ".conf", &file, err);

@@ -1,6 +1,7 @@
 #include "recipe/recipe-internal.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -179,7 +180,7 @@ static int compare_names(const void *a, const void *b)
 /* An entry of the folder of recipes as a recipe's name, or NULL if it is none; the caller frees it. */
 static char *name_of_entry(int folder, const char *entry, bool images)
 {
-	size_t size = strlen(entry);
+	ssize_t size = rl_text_before(entry, ".conf");
 	char *file, *name;
 	int missing;
 
@@ -189,9 +190,9 @@ static char *name_of_entry(int folder, const char *entry, bool images)
 		free(file);
 		return missing || rl_check_name(entry) ? NULL : rl_strdup(entry);
 	}
-	if (size <= 5 || strcmp(entry + size - 5, ".conf"))
+	if (size <= 0)
 		return NULL;
-	name = rl_strndup(entry, size - 5);
+	name = rl_strndup(entry, (size_t)size);
 	if (!rl_check_name(name))
 		return name;
 	free(name);

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,11 +152,9 @@ static int open_cow(struct rl_disk *disk, const uint8_t *head, size_t size,
 	return read_bitmap(disk, err);
 }
 
-static bool named_cow(const char *path)
+bool rl_disk_named_cow(const char *path)
 {
-	size_t size = strlen(path);
-
-	return size > 4 && !strcmp(path + size - 4, ".cow");
+	return rl_text_before(path, ".cow") > 0;
 }
 
 static int open_disk(struct rl_disk *disk, const struct rl_disk_options *options, struct rl_error *err)
@@ -173,7 +172,7 @@ static int open_disk(struct rl_disk *disk, const struct rl_disk_options *options
 	if (size < 0)
 		return rl_fail(err, disk->path, "open", "not a regular file or a block device");
 	disk->size = (uint64_t)size;
-	if (!wanted && !named_cow(disk->path))
+	if (!wanted && !rl_disk_named_cow(disk->path))
 		return 0;
 	n = pread(disk->fd, head, sizeof(head), 0);
 	if (n < 0)

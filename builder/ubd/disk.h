@@ -26,6 +26,8 @@ struct rl_disk_options {
 	bool header_only; /* the backing file is not opened, and only what the COW file itself has can be read */
 };
 
+/* Whether a file of that name is a COW file without being said to be one, if it begins like one: FILE.cow. */
+bool rl_disk_named_cow(const char *path);
 /* options may be NULL. The backing file is another one if its size or its time (whole seconds) differs, as for UML. */
 int rl_disk_open(
 	const char *path, const struct rl_disk_options *options, struct rl_disk **disk, struct rl_error *err);
