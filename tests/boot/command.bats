@@ -1,14 +1,13 @@
 #!/usr/bin/env bats
 # `rootlet run IMAGE -- COMMAND`: its bytes, its status, and how all else that can happen is told.
-load ../cli/helper
+load helper
 
 setup_file() {
     export TOP=$BATS_TEST_DIRNAME/../.. ROOT=$BATS_FILE_TMPDIR/demo
     cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$TOP/rootlet}
-    "$rootlet" build -q --recipes "$TOP" -o "$ROOT" demo >log 2>&1 || { cat log >&2; return 1; }
+    rootlet build -q --recipes "$TOP" -o "$ROOT" demo >log 2>&1 || { cat log >&2; return 1; }
     # The fast kernel for the many boots here, and the distribution's for one of each kind.
-    KERNEL=$("$rootlet" package --recipes "$TOP" linux-um 2>log)/boot/linux || { cat log >&2; return 1; }
+    KERNEL=$(rootlet package --recipes "$TOP" linux-um 2>log)/boot/linux || { cat log >&2; return 1; }
     export KERNEL
 }
 
@@ -21,26 +20,6 @@ prepare() {
 
 in_guest() {
     timeout 120 "$ROOTLET" run --kernel "$KERNEL" "$@"
-}
-
-# No folder and no process is left of the guests of this test; they need a moment after a kill.
-nothing_left() {
-    local i
-    for i in $(seq 100); do
-        [ -n "$(ls -A tmp; guests)" ] || return 0
-        sleep 0.1
-    done
-    ls -A tmp
-    guests
-    false
-}
-
-# The processes whose working folder is, or was, in ours: UML runs in its run folder.
-guests() {
-    local p
-    for p in /proc/[0-9]*; do
-        case $(readlink "$p/cwd" 2>/dev/null) in "$PWD/tmp/"*) echo "$p $(tr '\0' ' ' <"$p/cmdline")" ;; esac
-    done
 }
 
 expect_42() {

@@ -1,22 +1,16 @@
 #!/usr/bin/env bats
 # Guests that run are listed, talked to and ended; nothing is left of them.
-load ../cli/helper
+load helper
 
 # No other guest of this user has these names.
 ONE=one-$$ TWO=two-$$
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
-    cat >box.conf <<'END'
+    build_box <<'END'
 summary   = "waits, and powers off when it is told so"
-packages  = { "busybox" }
-skeletons = { "base" }
 disk "root" { free = 1M }
 run { kernel = "linux-um"  mem = 64M  append = { "quiet" } }
 END
-    "$rootlet" package -q linux-um >/dev/null
-    "$rootlet" build -q -o box box.conf
 }
 
 # Starts a guest that goes on for a minute at most.

@@ -1,11 +1,10 @@
 #!/usr/bin/env bats
 # COW files that UML writes to, made by rootlet and by UML itself.
-load ../cli/helper
+load helper
 
 # A guest that works on its second disk and powers off; its kernel is the package linux-um's.
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
     cat >work <<'END'
 #!/bin/sh
 mount -t proc proc /proc
@@ -33,11 +32,11 @@ skeletons = { "base" }
 path "/sbin/work" { source = "work"  mode = 0755 }
 disk "root" { free = 1M }
 END
-    "$rootlet" build -q -o root work.conf
-    "$rootlet" package linux-um >kernel
+    rootlet build -q -o root work.conf
+    rootlet package linux-um >kernel
     mkdir src
     for i in $(seq 40); do echo "old $i" >src/old-$i; done
-    "$rootlet" pack -q -o base.ext4 --free 8M src
+    rootlet pack -q -o base.ext4 --free 8M src
 }
 
 setup() {

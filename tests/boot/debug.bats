@@ -1,25 +1,18 @@
 #!/usr/bin/env bats
 # A guest under a debugger, and one whose clock does not wait.
-load ../cli/helper
+load helper
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
-    cat >box.conf <<'END'
+    build_box <<'END'
 summary   = "is looked at"
-packages  = { "busybox" }
-skeletons = { "base" }
 disk "root" { free = 1M }
 END
-    "$rootlet" build -q -o "$PWD" box.conf
-    "$rootlet" package -q linux-um >linux-um
 }
 
 setup() {
     mkdir "$BATS_TEST_TMPDIR/work"
     cd "$BATS_TEST_TMPDIR/work"
-    root=$BATS_FILE_TMPDIR/root.ext4
-    kernel=$(cat "$BATS_FILE_TMPDIR/linux-um")/boot/linux
+    root=$BATS_FILE_TMPDIR/box/root.ext4
 }
 
 # Starts a guest that waits for a debugger; pid is UML's, and attach the line to type.

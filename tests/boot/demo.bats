@@ -1,16 +1,12 @@
 #!/usr/bin/env bats
 # The main story, for real: packages from pinned sources, images, a boot, a file read from the host.
-load ../cli/helper
+load helper
 
 
 setup_file() {
     export DEMO=$BATS_FILE_TMPDIR/demo
     cd "$BATS_FILE_TMPDIR"
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" build -o "$DEMO" demo >build.log 2>&1 || { cat build.log >&2; return 1; }
-}
-
-skip_without_uml() {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    rootlet build -o "$DEMO" demo >build.log 2>&1 || { cat build.log >&2; return 1; }
 }
 
 @test "the images are sound, and a second build does nothing, quickly" {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What pack wrote, seen and used by the guest's kernel: names, modes, times, contents; then written to,
 # filled and emptied.
-load ../cli/helper
+load helper
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -85,7 +85,7 @@ skeletons = { "base" }
 path "/sbin/check" { source = "check"  mode = 0755 }
 disk "root" { free = 4M }
 END
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" build -q -o root check.conf
+    rootlet build -q -o root check.conf
 }
 
 setup() {
@@ -101,7 +101,7 @@ list() {
 export -f list
 
 @test "the guest's kernel sees what went in, looks 100,000 names up, writes, fills and empties" {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    skip_without_uml
     rootlet pack -q -o b.img --free 8M src
     rootlet pack -q -o c.img --free 8M --block-size 1024 --features inline_data,ea_inode,orphan_file src
     rootlet pack -q -o d.img --free 8M --block-size 1024 --fs ext2 src

@@ -1,14 +1,10 @@
 #!/usr/bin/env bats
 # Disks that a guest's kernel has worked on in every way it has: what rootlet shows of them is what that kernel shows
 # (worker.c), also of what rootlet packs from them. KERNEL=FILE: by another kernel than linux-um.
-load ../cli/helper
+load helper
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    gcc -D_GNU_SOURCE -static -O2 -Wall -Wextra -Werror -o worker "$BATS_TEST_DIRNAME"/worker*.c
-    mkdir -p root/dev root/tmp
-    cp worker root/init
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o root.ext4 --chmod /init=0755 root
+    build_worker
 }
 
 setup() {
@@ -58,7 +54,7 @@ same() {
 }
 
 @test "what a kernel wrote is shown as the kernel shows it" {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    skip_without_uml
     kernel=${KERNEL:-$(rootlet package --recipes "$BATS_TEST_DIRNAME/../.." linux-um)/boot/linux}
     local all='' words=() letter what options file sum copies=''
     while read -r letter what options; do

@@ -1,25 +1,18 @@
 #!/usr/bin/env bats
 # Kernels under test: what they lack is told before the boot, and the results of their tests at its end.
-load ../cli/helper
+load helper
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
-    cat >box.conf <<'END'
+    build_box <<'END'
 summary   = "prints what it is told to"
-packages  = { "busybox" }
-skeletons = { "base" }
 disk "root" { free = 1M }
 END
-    "$rootlet" build -q -o "$PWD" box.conf
-    "$rootlet" package -q linux-um >linux-um
 }
 
 setup() {
     mkdir "$BATS_TEST_TMPDIR/work"
     cd "$BATS_TEST_TMPDIR/work"
-    root=$BATS_FILE_TMPDIR/root.ext4
-    kernel=$(cat "$BATS_FILE_TMPDIR/linux-um")/boot/linux
+    root=$BATS_FILE_TMPDIR/box/root.ext4
 }
 
 @test "what a kernel lacks is told before the boot" {

@@ -2,19 +2,15 @@
 # Guests that are killed at random moments, while they change everything that can be changed (worker.c): what rootlet
 # shows of their disks is what e2fsck makes of copies. MOMENTS=N: so many; SEED=N: others; KERNEL=FILE: by another
 # kernel than linux-um.
-load ../cli/helper
+load helper
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    gcc -D_GNU_SOURCE -static -O2 -Wall -Wextra -Werror -o worker "$BATS_TEST_DIRNAME"/worker*.c
-    mkdir -p root/dev root/tmp
-    cp worker root/init
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o root.ext4 --chmod /init=0755 root
+    build_worker
     # One that mounts a disk, and unmounts it.
     mkdir -p mounts/dev mounts/etc mounts/mnt
     echo '/dev/ubdb /mnt ext4 defaults 0 0' >mounts/etc/fstab
     echo 'int main(void) { return 0; }' | gcc -static -xc -o mounts/nothing -
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o mounts.ext4 --chmod /nothing=0755 mounts
+    rootlet pack -q -o mounts.ext4 --chmod /nothing=0755 mounts
 }
 
 setup() {
@@ -98,7 +94,7 @@ view() {
 
 # watch SUFFIX: kills guests, whose disks are raw (img) or COW files (cow), at so many moments.
 watch() {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    skip_without_uml
     kernel=${KERNEL:-$(rootlet package --recipes "$BATS_TEST_DIRNAME/../.." linux-um)/boot/linux}
     local moment letter options features replayed=0 fast=0 torn=0 delay disk moments=${MOMENTS:-2}
     RANDOM=${SEED:-1}

@@ -1,22 +1,15 @@
 #!/usr/bin/env bats
 # A guest's network: what it reaches, how it is reached, and that the process behind it is no trouble to anybody.
-load ../cli/helper
+load helper
 
 TOP=$BATS_TEST_DIRNAME/../..
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
-    cat >box.conf <<'END'
+    build_box <<'END'
 summary   = "has programs for the network"
-packages  = { "busybox" }
-skeletons = { "base" }
 path "/etc/resolv.conf" { content = "nameserver 192.0.2.1\n" }
 disk "root" { free = 48M }
 END
-    "$rootlet" build -q -o box box.conf
-    kernel=${KERNEL:-$("$rootlet" package -q linux-um)/boot/linux}
-    export kernel
     mkdir served
     head -c 20000000 /dev/urandom >served/blob
     echo hello >served/hello

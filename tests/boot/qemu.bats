@@ -2,7 +2,7 @@
 # `rootlet run --vm qemu`: the roots that boot under UML, under a distribution's kernel in a virtual machine. By software
 # emulation, which is there wherever QEMU is. ROOTLET_QEMU_KERNEL names a kernel that has its modules in ../lib/modules, as in
 # an unpacked package of Debian's; otherwise the one in /boot is taken.
-load ../cli/helper
+load helper
 
 find_kernel() {
     local k
@@ -15,7 +15,7 @@ setup_file() {
     export TOP=$BATS_TEST_DIRNAME/../.. ROOT=$BATS_FILE_TMPDIR/demo KERNEL=
     KERNEL=$(find_kernel)
     [ -n "$KERNEL" ] || return 0
-    "${ROOTLET:-$TOP/rootlet}" build -q --recipes "$TOP" -o "$ROOT" demo >"$BATS_FILE_TMPDIR/log" 2>&1 ||
+    rootlet build -q --recipes "$TOP" -o "$ROOT" demo >"$BATS_FILE_TMPDIR/log" 2>&1 ||
         { cat "$BATS_FILE_TMPDIR/log" >&2; return 1; }
 }
 
@@ -35,26 +35,6 @@ prepare() {
 
 in_qemu() {
     timeout 500 "$ROOTLET" run --vm qemu --accel tcg --kernel "$KERNEL" "$@" 3>&-
-}
-
-# No folder and no process is left of the guests of this test; they need a moment after a kill.
-nothing_left() {
-    local i
-    for i in $(seq 100); do
-        [ -n "$(ls -A tmp; guests)" ] || return 0
-        sleep 0.1
-    done
-    ls -A tmp
-    guests
-    false
-}
-
-# The processes whose working folder is, or was, in ours: QEMU runs in its run folder.
-guests() {
-    local p
-    for p in /proc/[0-9]*; do
-        case $(readlink "$p/cwd" 2>/dev/null) in "$PWD/tmp/"*) echo "$p $(tr '\0' ' ' <"$p/cmdline")" ;; esac
-    done
 }
 
 # rootlet itself, which is below in_qemu and its timeout(1).
@@ -149,7 +129,7 @@ clean() {
     in_qemu root </dev/null >console 2>err &
     job=$!
     wait_for 'Linux version' console
-    [ "$(guests | wc -l)" = 1 ]
+    [ "$(in_run_folders | wc -l)" = 1 ]
     kill -KILL "$(runner)"
     nothing_left
     fsck root

@@ -1,18 +1,10 @@
 #!/usr/bin/env bats
 # The images that come with rootlet, each doing in a guest what it is for. What a guest has to do is in
 # /etc/ready.d/test of a recipe that includes the image's own.
-load ../cli/helper
+load helper
 
 setup_file() {
-    export TOP=$BATS_TEST_DIRNAME/../..
-    cd "$TOP"
-    # All that is built here, at the same time.
-    "${ROOTLET:-$TOP/rootlet}" package busybox dropbear tcc lua strace e2fsprogs zlib linux-um \
-        >"$BATS_FILE_TMPDIR/log" 2>&1 || { cat "$BATS_FILE_TMPDIR/log" >&2; return 1; }
-}
-
-skip_without_uml() {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    build_packages
 }
 
 # Boots an image's recipe with a script on standard input that the guest runs before it powers off. Its output

@@ -1,19 +1,12 @@
 #!/usr/bin/env bats
 # Folders of the host in a guest: what it may do there, and that there is nothing else, whatever its root does.
-load ../cli/helper
+load helper
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    local rootlet=${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}
-    cat >box.conf <<'END'
+    build_box <<'END'
 summary   = "has a shell"
-packages  = { "busybox" }
-skeletons = { "base" }
 disk "root" { free = 4M }
 END
-    "$rootlet" build -q -o box box.conf
-    kernel=${KERNEL:-$("$rootlet" package -q linux-um)/boot/linux}
-    export kernel
 }
 
 setup() {

@@ -1,17 +1,9 @@
 #!/usr/bin/env bats
 # rootlet test: the tests of image recipes, each in a guest.
-load ../cli/helper
+load helper
 
 setup_file() {
-    export TOP=$BATS_TEST_DIRNAME/../..
-    cd "$TOP"
-    # All that is built here, at the same time.
-    "${ROOTLET:-$TOP/rootlet}" package busybox dropbear tcc lua strace e2fsprogs zlib linux-um \
-        >"$BATS_FILE_TMPDIR/log" 2>&1 || { cat "$BATS_FILE_TMPDIR/log" >&2; return 1; }
-}
-
-skip_without_uml() {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    build_packages
 }
 
 # A small system, and the lines on standard input.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Guests that are killed in the middle of their work: what rootlet shows of their disks without touching them is what
 # e2fsck's replay makes of a copy.
-load ../cli/helper
+load helper
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -39,7 +39,7 @@ skeletons = { "base" }
 path "/sbin/work" { source = "work"  mode = 0755 }
 disk "root" { free = 1M }
 END
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" build -q -o root work.conf
+    rootlet build -q -o root work.conf
 }
 
 setup() {
@@ -69,7 +69,7 @@ kill_after() {
 }
 
 @test "disks of killed guests are shown as e2fsck repairs them, and are not touched" {
-    skip_unless "command -v linux.uml || command -v linux" "no User Mode Linux kernel"
+    skip_without_uml
     local replayed=0
     for delay in 0 0.4 0.9 1.7 6; do
         rootlet pack -q -o b.img --size 32M

@@ -13,10 +13,10 @@ setup_file() {
     ln -s "$(printf 'x%.0s' $(seq 100))" src/link
     setfattr -n user.test -v value src/file 2>/dev/null || :
     echo old >old/file
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o old.ext4 old
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o new.ext4 src
+    rootlet pack -q -o old.ext4 old
+    rootlet pack -q -o new.ext4 src
     tar --posix -czf src.tar.gz -C src .
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -q -o unpacked.ext4 src.tar.gz
+    rootlet pack -q -o unpacked.ext4 src.tar.gz
 }
 
 fault() {

@@ -13,7 +13,7 @@ setup_file() {
     : >$'src/dir/new\nline'
     : >$'src/dir/esc\e[31m'
     : >src/dir/.hidden
-    "${ROOTLET:-$BATS_TEST_DIRNAME/../../rootlet}" pack -o image src
+    rootlet pack -o image src
 }
 
 setup() {
