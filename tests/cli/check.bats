@@ -238,18 +238,6 @@ poke() {
     told ': bitmap: group 0: the block bitmap is not all ones behind its end'
 }
 
-# u.img: old.img, and in its journal what makes new.img of it.
-journal() {
-    cp old.img u.img
-    echo 'jo -c' >commands
-    for b in $(cmp -l old.img new.img | awk '{ b = int(($1 - 1) / 4096); if (!(b in seen)) print b; seen[b] = 1 }'); do
-        dd if=new.img of=block.$b bs=4096 skip=$b count=1 status=none
-        echo "jw -b $b block.$b" >>commands
-    done
-    echo jc >>commands
-    debugfs -w -f commands u.img >/dev/null 2>&1
-}
-
 @test "what the next mount deletes or truncates is told" {
     make_tree
     rootlet pack -q -o a.img t
@@ -268,7 +256,7 @@ journal() {
     cp old.img new.img
     file=$(inode new.img:/dir/file)
     printf 'unlink /dir/file\nsif <%s> links_count 0\nssv last_orphan %s\n' $file $file | debugfs -w -f - new.img >/dev/null 2>&1
-    journal
+    journal -c
     run -0 --separate-stderr rootlet check u.img
     [[ $output == *"u.img: note: orphan: inode $file: the orphan list has it: the next mount deletes it"* ]] || { echo "$output$stderr"; false; }
     e2fsck -y -E journal_only u.img >/dev/null 2>&1 || [ $? = 1 ]
@@ -309,7 +297,7 @@ journal() {
     rootlet pack -q -o old.img --size 20M t
     cp old.img new.img
     debugfs -w -R 'sif /dir/file links_count 5' new.img >/dev/null 2>&1
-    journal
+    journal -c
     run -1 --separate-stderr rootlet check u.img
     [[ $output == *"(/dir/file): its link count is 5, but it has 1 name"* ]]
     [[ $stderr == *"shown as it is after a replay of its journal"* ]]

@@ -48,6 +48,18 @@ only() {
     [ "$(ls -A)" = "$(printf '%s\n' "$@" | sort)" ] || { ls -lA; return 1; }
 }
 
+# u.img: old.img, and in its journal what makes new.img of it. -c: with checksums.
+journal() { # [-c]
+    cp old.img u.img
+    echo "jo $*" >commands
+    for b in $(cmp -l old.img new.img | awk '{ b = int(($1 - 1) / 4096); if (!(b in seen)) print b; seen[b] = 1 }'); do
+        dd if=new.img of=block.$b bs=4096 skip=$b count=1 status=none
+        echo "jw -b $b block.$b" >>commands
+    done
+    echo jc >>commands
+    debugfs -w -f commands u.img >/dev/null 2>&1
+}
+
 # Locks a file for writing, as a running guest does, until `kill $holder`.
 hold() {
     # struct flock of x86-64 and its like: type, whence, start, length, pid.

@@ -72,14 +72,7 @@ END
     cp old.img new.img
     printf 'set_super_value free_blocks_count 7\nsif /dir/file mode 0100640\nln /dir/file /dir/other\n' |
         debugfs -w -f - new.img >/dev/null 2>&1
-    cp old.img u.img
-    echo jo >commands
-    for b in $(cmp -l old.img new.img | awk '{ b = int(($1 - 1) / 4096); if (!(b in seen)) print b; seen[b] = 1 }'); do
-        dd if=new.img of=block.$b bs=4096 skip=$b count=1 status=none
-        echo "jw -b $b block.$b" >>commands
-    done
-    echo jc >>commands
-    debugfs -w -f commands u.img >/dev/null 2>&1
+    journal
     refute rootlet cat --no-replay u.img:/dir/other
     [ "$(rootlet cat -q u.img:/dir/other 2>/dev/null)" = one ]
     rootlet ls -l u.img:/dir/file 2>/dev/null | grep -q '^-rw-r-----'
