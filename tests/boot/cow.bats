@@ -2,7 +2,7 @@
 # COW files that UML writes to, made by rootlet and by UML itself.
 load helper
 
-# A guest that works on its second disk and powers off; its kernel is the package linux-um's.
+# A guest that works on its second disk and powers off.
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
     cat >work <<'END'
@@ -25,15 +25,11 @@ cd /
 umount /tmp/b && echo DONE >/dev/console
 poweroff -f
 END
-    cat >work.conf <<'END'
+    build_box <<'END'
 summary   = "works on its second disk"
-packages  = { "busybox" }
-skeletons = { "base" }
 path "/sbin/work" { source = "work"  mode = 0755 }
 disk "root" { free = 1M }
 END
-    rootlet build -q -o root work.conf
-    rootlet package linux-um >kernel
     mkdir src
     for i in $(seq 40); do echo "old $i" >src/old-$i; done
     rootlet pack -q -o base.ext4 --free 8M src
@@ -45,7 +41,7 @@ setup() {
 }
 
 guest() { # UBD1
-    timeout 60 "$(cat kernel)/boot/linux" ubd0r=root/root.ext4 "ubd1=$1" root=/dev/ubda init=/sbin/work mem=64M quiet \
+    timeout 60 "$kernel" ubd0r=box/root.ext4 "ubd1=$1" root=/dev/ubda init=/sbin/work mem=64M quiet \
         con=null con0=null,fd:1 uml_dir="$PWD/uml" </dev/null >console 2>&1 3>&- || :
     grep -q DONE console || { cat console; return 1; }
     refute grep -E 'EXT4-fs (error|warning)|mismatch' console
@@ -102,8 +98,7 @@ check_disk() { # COW
 }
 
 @test "run takes COW files as disks, and knows that nothing can be over one" {
-    kernel=$(cat kernel)/boot/linux
-    cp root/root.ext4 r.ext4
+    cp box/root.ext4 r.ext4
     rootlet cow create -q r.cow r.ext4
     cp -p r.ext4 kept.ext4
     [ "$(rootlet run --kernel "$kernel" r.cow -- sh -c 'echo written >/new; cat /new')" = written ]
@@ -111,7 +106,7 @@ check_disk() { # COW
     cmp r.ext4 kept.ext4
     [ "$(stat -c %y r.ext4)" = "$(stat -c %y kept.ext4)" ]
     rootlet cow create -q d.cow base.ext4
-    rootlet run --kernel "$kernel" root/root.ext4 --disk d.cow -- sh -c 'mount /dev/ubdb /mnt && rm /mnt/old-1'
+    rootlet run --kernel "$kernel" box/root.ext4 --disk d.cow -- sh -c 'mount /dev/ubdb /mnt && rm /mnt/old-1'
     run -1 --separate-stderr rootlet diff base.ext4 d.cow
     [ "$output" = "M /  time
 D /old-1" ]
