@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "base/publish.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "source/tar-write.h"
 
 #include <errno.h>
@@ -21,11 +22,17 @@
 #define LARGE                                                                                                \
 	((uint64_t)1 << 28) /* bytes that take a while: also of a hole the zeros count for the SHA-256 */
 
-enum { OPT_FORMAT = 256 };
+/*
+ * Zeros of holes that manifest reads for SHA-256s without being asked to, some seconds of work: a file of a few blocks
+ * may be as large as it likes.
+ */
+#define HOLES_MAX ((uint64_t)8 << 30)
+
+enum { OPT_FORMAT = 256, OPT_HOLES };
 
 struct line {
 	const char *word, *output;
-	bool json;
+	bool json, holes;
 };
 
 static int parse(struct rl_cmd *cmd, struct line *l)
@@ -39,6 +46,8 @@ static int parse(struct rl_cmd *cmd, struct line *l)
 			l->json = *cmd->value == 'j';
 		else if (id == OPT_FORMAT)
 			return rl_cmd_usage(cmd, "--format takes mtree or json, not '%s'", cmd->value);
+		else if (id == OPT_HOLES)
+			l->holes = true;
 		else if (id == RL_CMD_ARG && !l->word)
 			l->word = cmd->value;
 		else
@@ -182,6 +191,37 @@ static int print_tree(const struct rl_node *node, const char *path, struct rl_er
 	return result;
 }
 
+/* ---- holes ---- */
+
+static int add_holes(struct rl_node *node, void *context)
+{
+	const struct rl_inode *inode = node->inode;
+	uint64_t *left = context, holes;
+
+	if (!S_ISREG(inode->mode))
+		return 0;
+	holes = inode->content.ops && !inode->map ? 0 : inode->size;
+	for (size_t i = 0; inode->map && i < inode->map->count; i++)
+		holes -= inode->map->ranges[i].length;
+	if (holes > *left)
+		return 1;
+	*left -= holes;
+	return 0;
+}
+
+static int check_holes(struct rl_cmd *cmd, struct rl_node *node, const char *word)
+{
+	uint64_t left = HOLES_MAX;
+	char most[16];
+
+	if (!rl_tree_walk(node, add_holes, &left))
+		return 0;
+	return rl_fail(&cmd->err, word, "manifest",
+		"its files have holes of more than %s, whose zeros count for the SHA-256: that takes long "
+		"(--holes: whatever it takes)",
+		rl_format_size(most, HOLES_MAX));
+}
+
 /* ---- the verbs ---- */
 
 static int run(struct rl_cmd *cmd)
@@ -189,13 +229,15 @@ static int run(struct rl_cmd *cmd)
 	bool is_tar = !strcmp(cmd->verb->name, "tar");
 	struct line l = {.word = NULL};
 	struct rl_tree_word tw = RL_TREE_WORD_NONE;
-	const struct rl_node *node = NULL;
+	struct rl_node *node = NULL;
 	int result = parse(cmd, &l);
 
 	if (!result && is_tar && !l.output && isatty(STDOUT_FILENO))
 		result = rl_cmd_usage(cmd, "standard output is a terminal: -o FILE");
 	if (!result && !(node = rl_tree_word_one(cmd, l.word, true, &tw)))
 		result = -1;
+	if (!result && !is_tar && !l.holes)
+		result = check_holes(cmd, node, l.word);
 	if (!result && l.json)
 		result = print_tree(node, "/", &cmd->err);
 	else if (!result)
@@ -220,6 +262,7 @@ const struct rl_verb rl_verb_tar = {"tar", run, "Looking:", "IMAGE[:PATH]",
 static const struct rl_option manifest_options[] = {
 	{'o', "output", "FILE", "where it goes (standard output)"},
 	{OPT_FORMAT, "format", "FORMAT", "mtree, or json: an object a line"},
+	{OPT_HOLES, "holes", NULL, "hash holes of more than 8G as well"},
 	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };

@@ -123,7 +123,7 @@ new\nline' ]
     mkdir huge
     truncate -s 8T huge/f
     rootlet pack -q -o huge.ext4 huge
-    for words in "cat huge.ext4:/f" "manifest --format json huge.ext4" "manifest huge.ext4"; do
+    for words in "cat huge.ext4:/f" "manifest --holes --format json huge.ext4" "manifest --holes huge.ext4"; do
         status=0
         timeout -k 20 -s INT 2 "$ROOTLET" $words >/dev/null 2>err || status=$?
         # 124: it ended, 137: it had to be killed.
@@ -131,8 +131,14 @@ new\nline' ]
         [ "$(wc -l <err)" = 1 ]
         grep -q 'interrupted by SIGINT' err
     done
+    # Without being asked to, nobody hashes that.
+    for format in mtree json; do
+        run -1 --separate-stderr rootlet manifest --format $format huge.ext4
+        [ -z "$output" ]
+        [[ $stderr == "rootlet: huge.ext4: manifest: its files have holes of more than 8.0G, "* ]]
+    done
     # A live line tells how far it is.
-    timeout -k 20 -s INT 2 "$ROOTLET" manifest --progress=always --format json huge.ext4 2>err >/dev/null || true
+    timeout -k 20 -s INT 2 "$ROOTLET" manifest --holes --progress=always --format json huge.ext4 2>err >/dev/null || true
     grep -qE '/f: .* of 8\.0T' err
 }
 
