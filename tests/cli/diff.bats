@@ -214,10 +214,14 @@ Binary files /dev/null and b/new differ" ]
 @test "many files of all sizes" {
     mkdir a
     for i in $(seq 600); do head -c $((i * i)) /dev/urandom >a/$i; done
+    put_bytes() {
+        printf "$1" | dd of=a/77 bs=1 seek=100 conv=notrunc status=none
+        printf "$1" | dd of=a/599 bs=1 seek=358800 conv=notrunc status=none
+    }
+    put_bytes y
     rootlet pack -q -o a.ext4 a
     run -0 --separate-stderr rootlet diff --content --ignore time a a.ext4
-    printf x | dd of=a/77 bs=1 seek=100 conv=notrunc status=none
-    printf x | dd of=a/599 bs=1 seek=358800 conv=notrunc status=none
+    put_bytes x
     run -1 --separate-stderr rootlet diff --content --ignore time a a.ext4
     [ "$(grep -c '^M' <<<"$output")" = 2 ]
     [[ $output == *"M /599  content"*"M /77  content"* ]]
