@@ -28,7 +28,7 @@ static char *take(struct rl_arena *arena, size_t size)
 
 		if (own)
 			room = sizeof(*block) + size;
-		block = rl_calloc_table(room);
+		block = room < BIG_BLOCK ? rl_calloc(1, room) : rl_calloc_table(room);
 		arena->total += room;
 		if (own && arena->blocks) {
 			/* A big object gets a block of its own and leaves the current one in use. */

@@ -32,7 +32,7 @@ void *rl_calloc_table(size_t size)
 	void *p;
 
 	if (size < 2 * HUGE_PAGE || size > SIZE_MAX / 2)
-		return rl_calloc(1, size);
+		return memset(rl_alloc(size), 0, size);
 	size = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 	p = must(aligned_alloc(HUGE_PAGE, size));
 	madvise(p, size, MADV_HUGEPAGE); /* a wish */

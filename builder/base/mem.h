@@ -12,7 +12,8 @@ void *rl_alloc(size_t size);
 void *rl_calloc(size_t count, size_t size);
 /*
  * Zeroed memory; a large piece gets huge pages where the kernel has them. In tables that are used all over
- * and filled quickly most of the time would go to page faults and the TLB.
+ * and filled quickly most of the time would go to page faults and the TLB. All of it is written to here: a page that is
+ * looked at before it is written to costs another fault, and with threads an interrupt of the other processors.
  */
 void *rl_calloc_table(size_t size);
 /* An array of count elements of size bytes; aborts if the product overflows. */

@@ -178,16 +178,21 @@ static int walk_indirect(struct walk *w, uint64_t block, uint64_t logical, uint6
 	return result;
 }
 
+static uint32_t pointer(const struct walk *w, int number)
+{
+	return rl_get_le32(w->inode->raw_block + 4 * number);
+}
+
 static int walk_pointers(struct walk *w)
 {
 	uint64_t per_block = w->image->block_size / 4, logical = 12, span = 1;
 	int result = 0;
 
-	for (uint32_t i = 0; !result && i < 12 && i < w->end; i++)
-		if (w->inode->raw_block[i])
-			result = add_run(w, i, w->inode->raw_block[i], 1);
+	for (int i = 0; !result && i < 12 && (uint32_t)i < w->end; i++)
+		if (pointer(w, i))
+			result = add_run(w, (uint32_t)i, pointer(w, i), 1);
 	for (int level = 0; !result && level < 3; level++) {
-		result = walk_indirect(w, w->inode->raw_block[12 + level], logical, span);
+		result = walk_indirect(w, pointer(w, 12 + level), logical, span);
 		span *= per_block;
 		logical += span;
 	}
@@ -212,28 +217,6 @@ bool rl_image_inline_data(const uint8_t *entries, uint32_t size, uint32_t *offse
 		at = next;
 	}
 	return false;
-}
-
-uint8_t *rl_image_raw_inode(
-	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err)
-{
-	ext2_filsys fs = image->fs;
-	uint32_t size = EXT2_INODE_SIZE(fs->super), per_group = fs->super->s_inodes_per_group;
-	uint64_t table = ext2fs_inode_table_loc(fs, (number - 1) / per_group), block;
-	const uint8_t *bytes = NULL;
-	uint8_t *raw;
-
-	*place = table * image->block_size + (uint64_t)((number - 1) % per_group) * size;
-	block = *place / image->block_size;
-	if (table >= image->first_block && block < image->blocks)
-		bytes = rl_image_cached(image->cache, image, block);
-	if (!bytes) {
-		rl_fail(err, subject, "read", "its inode cannot be read (inode %u)", number);
-		return NULL;
-	}
-	raw = rl_alloc(size);
-	memcpy(raw, bytes + *place % image->block_size, size);
-	return raw;
 }
 
 /* The first 60 bytes are in i_block, the others in the attribute (kernel: fs/ext4/inline.c). */
@@ -289,14 +272,11 @@ int rl_image_runs_and_maps(struct rl_image *image, const struct rl_image_inode *
 		return walk_inline(&w);
 	w.end = (inode->size + image->block_size - 1) / image->block_size;
 	if (inode->flags & EXT4_EXTENTS_FL) {
-		uint8_t root[60];
-		int depth;
+		int depth = rl_get_le16(inode->raw_block + 6);
 
-		for (int i = 0; i < 15; i++)
-			rl_put_le32(root + 4 * i, inode->raw_block[i]);
-		depth = rl_get_le16(root + 6);
-		result = depth > DEPTH_MAX ? broken(&w, "its extent tree is too deep")
-					   : walk_extents(&w, root, sizeof(root), depth);
+		result = depth > DEPTH_MAX
+				 ? broken(&w, "its extent tree is too deep")
+				 : walk_extents(&w, inode->raw_block, sizeof(inode->raw_block), depth);
 	} else {
 		result = walk_pointers(&w);
 	}

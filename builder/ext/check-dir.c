@@ -298,7 +298,7 @@ static void check_tail(struct reading *r, const uint8_t *block, uint64_t place)
 	if (!has_tail(c, block))
 		rl_check_block(c, RL_CHECK_CHECKSUM, r->dir->number, place / c->block_size,
 			"a block of a directory has none");
-	else if (rl_crc32c(rl_check_seed(c, r->dir->number, r->dir->generation), block, size) !=
+	else if (rl_crc32c(rl_image_inode_seed(c->image, r->dir->number, r->dir->generation), block, size) !=
 		 rl_get_le32(block + size + 8))
 		rl_check_block(c, RL_CHECK_CHECKSUM, r->dir->number, place / c->block_size,
 			"that of a block of a directory is wrong");

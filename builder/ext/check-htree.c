@@ -90,7 +90,7 @@ static bool sum_is_right(
 		return true;
 	if (limit > limit_of(c, at) || count > limit)
 		return false;
-	crc = rl_check_seed(c, dir->number, dir->generation);
+	crc = rl_image_inode_seed(c->image, dir->number, dir->generation);
 	crc = rl_crc32c(crc, block, at + count * ENTRY_SIZE);
 	crc = rl_crc32c(crc, tail, 4);
 	return rl_crc32c(crc, zero, sizeof(zero)) == rl_get_le32(tail + 4);

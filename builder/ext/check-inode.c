@@ -355,28 +355,6 @@ static bool is_special(const struct rl_check *c, uint32_t number)
 	       (number == c->super->s_orphan_file_inum && number);
 }
 
-/* Its sum is in two halves, which count as 0. An inode that was never written has none. */
-static bool sum_is_right(const struct rl_check *c, const struct rl_check_node *n)
-{
-	const uint32_t low = offsetof(struct ext2_inode, osd2.linux2.l_i_checksum_lo);
-	const uint32_t high = offsetof(struct ext2_inode_large, i_checksum_hi);
-	static const uint8_t zero[2];
-	bool wide = c->inode_size > EXT2_GOOD_OLD_INODE_SIZE && n->extra >= EXT4_INODE_CSUM_HI_EXTRA_END;
-	uint32_t sum, stands = rl_get_le16(n->raw + low);
-
-	if (!c->checksums || rl_is_zero(n->raw, EXT2_GOOD_OLD_INODE_SIZE))
-		return true;
-	sum = rl_check_seed(c, n->number, n->generation);
-	sum = rl_crc32c(sum, n->raw, low);
-	sum = rl_crc32c(sum, zero, sizeof(zero));
-	if (!wide)
-		return (rl_crc32c(sum, n->raw + low + 2, c->inode_size - low - 2) & 0xffff) == stands;
-	sum = rl_crc32c(sum, n->raw + low + 2, high - low - 2);
-	sum = rl_crc32c(sum, zero, sizeof(zero));
-	stands |= (uint32_t)rl_get_le16(n->raw + high) << 16;
-	return rl_crc32c(sum, n->raw + high + 2, c->inode_size - high - 2) == stands;
-}
-
 static int check_inode(struct rl_check *c, uint32_t number, const uint8_t *raw, uint64_t place)
 {
 	const struct rl_check_inode *known = rl_check_inode_get(c, number);
@@ -385,7 +363,7 @@ static int check_inode(struct rl_check *c, uint32_t number, const uint8_t *raw, 
 
 	rl_check_node(c, number, raw, place, &n);
 	n.orphan = known && (known->flags & RL_CHECK_ORPHANED);
-	if (!sum_is_right(c, &n))
+	if (!rl_image_inode_sum(c->image, number, raw))
 		rl_check_problem(c, RL_CHECK_CHECKSUM, number, "that of the inode is wrong");
 	if (n.dtime && !n.orphan && !c->low_times && n.dtime < c->super->s_inodes_count)
 		rl_check_problem(c, RL_CHECK_ORPHAN, number,

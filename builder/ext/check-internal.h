@@ -208,8 +208,6 @@ struct rl_check_dir *rl_check_dir_get(const struct rl_check *c, uint32_t number)
 /* Reads one block, or fills c->err and is -1. */
 int rl_check_read(struct rl_check *c, uint64_t block, uint8_t *bytes);
 bool rl_check_in_range(const struct rl_check *c, uint64_t block);
-/* A checksum of metadata that is bound to an inode. */
-uint32_t rl_check_seed(const struct rl_check *c, uint32_t inode, uint32_t generation);
 
 /* ---- the files ---- */
 

@@ -186,8 +186,8 @@ static bool extent_sum_is_right(const struct map *m, const uint8_t *block)
 		return true;
 	if (size + 4 > m->c->block_size)
 		return false;
-	return rl_crc32c(rl_check_seed(m->c, m->node->number, m->node->generation), block, size) ==
-	       rl_get_le32(block + size);
+	return rl_crc32c(rl_image_inode_seed(m->c->image, m->node->number, m->node->generation), block,
+		       size) == rl_get_le32(block + size);
 }
 
 static void walk_extents(struct map *m, const uint8_t *node, uint32_t depth, uint64_t start, uint64_t end,

@@ -49,7 +49,7 @@ struct orphan_file {
 
 static uint32_t block_sum(const struct orphan_file *f, uint64_t block, const uint8_t *bytes)
 {
-	uint32_t crc = rl_check_seed(f->c, f->node->number, f->node->generation);
+	uint32_t crc = rl_image_inode_seed(f->c->image, f->node->number, f->node->generation);
 	uint8_t number[8];
 
 	rl_put_le32(number, (uint32_t)block);

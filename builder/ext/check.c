@@ -147,15 +147,6 @@ bool rl_check_in_range(const struct rl_check *c, uint64_t block)
 	return block && block >= c->image->first_block && block < c->image->blocks;
 }
 
-uint32_t rl_check_seed(const struct rl_check *c, uint32_t inode, uint32_t generation)
-{
-	uint8_t bytes[8];
-
-	rl_put_le32(bytes, inode);
-	rl_put_le32(bytes + 4, generation);
-	return rl_crc32c(c->fs->csum_seed, bytes, sizeof(bytes));
-}
-
 /* ---- paths of what is told ---- */
 
 struct wanted {

@@ -62,11 +62,17 @@ uint64_t rl_image_stretch(const struct rl_image *image, uint64_t place, uint64_t
 uint64_t rl_image_data(const struct rl_image *image, uint64_t place, uint64_t end);
 
 /*
- * An inode's bytes as they are on the disk (EXT2_INODE_SIZE of them; the caller frees them), and where the
- * file system has them, in bytes. NULL with an error.
+ * inode.c: an inode's bytes as they are on the disk, EXT2_INODE_SIZE of them, and where the file system has them, in bytes.
+ * They are valid until the next block of an inode table is read. NULL: there are none.
  */
+const uint8_t *rl_image_inode_bytes(struct rl_image *image, uint32_t number, uint64_t *place);
+/* The same for longer; the caller frees them. NULL with an error. */
 uint8_t *rl_image_raw_inode(
 	struct rl_image *image, uint32_t number, const char *subject, uint64_t *place, struct rl_error *err);
+/* What the checksums of an inode, and of all blocks that belong to it, begin with. */
+uint32_t rl_image_inode_seed(const struct rl_image *image, uint32_t number, uint32_t generation);
+/* Whether the inode's own checksum is right; one that was never written has none. */
+bool rl_image_inode_sum(const struct rl_image *image, uint32_t number, const uint8_t *raw);
 
 /* The value of the attribute "system.data" among an inode's entries, as an offset from the first. */
 bool rl_image_inline_data(const uint8_t *entries, uint32_t size, uint32_t *offset, uint32_t *length);

@@ -168,65 +168,6 @@ pid_t rl_image_writer(const struct rl_image *image, const char **path)
 	return rl_disk_writer(image->disk, path);
 }
 
-/* ---- inodes ---- */
-
-static void get_time(uint32_t low, uint32_t extra, int64_t *seconds, uint32_t *nanoseconds)
-{
-	*seconds = (int64_t)(int32_t)low + ((int64_t)(extra & 3) << 32);
-	*nanoseconds = extra >> 2;
-}
-
-int rl_image_inode(
-	struct rl_image *image, uint32_t number, struct rl_image_inode *inode, struct rl_error *err)
-{
-	uint8_t bytes[sizeof(struct ext2_inode_large)] = {0};
-	struct ext2_inode_large *raw = (struct ext2_inode_large *)bytes;
-	errcode_t code;
-	bool large;
-
-	if (!number || number > image->fs->super->s_inodes_count)
-		return rl_fail(err, image->path, "read inode", "there is no inode %u", number);
-	code = ext2fs_read_inode_full(image->fs, number, (struct ext2_inode *)raw, sizeof(bytes));
-	if (code)
-		return rl_fail(err, image->path, "read inode", "inode %u: %s", number, error_message(code));
-	large = EXT2_INODE_SIZE(image->fs->super) > EXT2_GOOD_OLD_INODE_SIZE;
-	memset(inode, 0, sizeof(*inode));
-	inode->number = number;
-	inode->mode = raw->i_mode;
-	inode->links = raw->i_links_count;
-	inode->uid = raw->i_uid | (uint32_t)raw->osd2.linux2.l_i_uid_high << 16;
-	inode->gid = raw->i_gid | (uint32_t)raw->osd2.linux2.l_i_gid_high << 16;
-	inode->size = raw->i_size;
-	if (S_ISREG(inode->mode) || S_ISDIR(inode->mode))
-		inode->size |= (uint64_t)raw->i_size_high << 32;
-	inode->flags = raw->i_flags;
-	inode->encrypted = inode->flags & EXT4_ENCRYPT_FL;
-	inode->blocks = raw->i_blocks;
-	if (ext2fs_has_feature_huge_file(image->fs->super)) {
-		inode->blocks |= (uint64_t)raw->osd2.linux2.l_i_blocks_hi << 32;
-		if (raw->i_flags & EXT4_HUGE_FILE_FL)
-			inode->blocks *= image->block_size / 512;
-	}
-	/* Contents in the inode take none; the kernel says that they do, lest they be taken for a hole. */
-	if (S_ISREG(inode->mode) && inode->flags & EXT4_INLINE_DATA_FL)
-		inode->blocks += (inode->size + 511) / 512;
-	/* i_extra_isize says which of the fields behind the first 128 bytes are there. */
-	get_time(raw->i_ctime, large && raw->i_extra_isize >= 8 ? raw->i_ctime_extra : 0, &inode->ctime,
-		&inode->ctime_nsec);
-	get_time(raw->i_mtime, large && raw->i_extra_isize >= 12 ? raw->i_mtime_extra : 0, &inode->mtime,
-		&inode->mtime_nsec);
-	get_time(raw->i_atime, large && raw->i_extra_isize >= 16 ? raw->i_atime_extra : 0, &inode->atime,
-		&inode->atime_nsec);
-	memcpy(inode->raw_block, raw->i_block, sizeof(inode->raw_block));
-	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
-		uint32_t old = inode->raw_block[0], dev = inode->raw_block[1];
-
-		inode->major = old ? old >> 8 & 0xff : dev >> 8 & 0xfff;
-		inode->minor = old ? old & 0xff : (dev & 0xff) | (dev >> 12 & 0xfff00);
-	}
-	return 0;
-}
-
 /* ---- contents in memory ---- */
 
 struct reading {

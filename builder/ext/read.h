@@ -29,7 +29,7 @@ struct rl_image_inode {
 	uint32_t major, minor; /* devices */
 	uint32_t flags; /* i_flags */
 	bool encrypted; /* contents cannot be read; names and targets are what a kernel without the key shows */
-	uint32_t raw_block[15];
+	uint8_t raw_block[60]; /* i_block, as it stands on the disk */
 };
 
 /* What `info` tells. */

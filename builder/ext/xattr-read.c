@@ -141,29 +141,42 @@ static int walk_entries(struct walk *w, const uint8_t *space, uint32_t size, uin
 	return 0;
 }
 
-static int walk_inode(struct walk *w, const uint8_t *raw)
+/* Where in an inode's bytes its own entries begin; 0: it has none. */
+static uint32_t entries_at(const struct rl_image *image, const uint8_t *raw)
 {
-	uint32_t size = EXT2_INODE_SIZE(w->image->fs->super), entries;
+	uint32_t size = EXT2_INODE_SIZE(image->fs->super), at;
 
 	if (size <= EXT2_GOOD_OLD_INODE_SIZE)
 		return 0;
-	entries = EXT2_GOOD_OLD_INODE_SIZE + rl_get_le16(raw + EXT2_GOOD_OLD_INODE_SIZE) +
-		  4; /* i_extra_isize */
-	if (entries > size || rl_get_le32(raw + entries - 4) != EXT2_EXT_ATTR_MAGIC)
-		return 0;
-	return walk_entries(w, raw, size, entries, entries);
+	at = EXT2_GOOD_OLD_INODE_SIZE + rl_get_le16(raw + EXT2_GOOD_OLD_INODE_SIZE) + 4; /* i_extra_isize */
+	return at <= size && rl_get_le32(raw + at - 4) == EXT2_EXT_ATTR_MAGIC ? at : 0;
+}
+
+/* The block with further ones; 0: there is none. */
+static uint64_t block_at(const struct rl_image *image, const uint8_t *raw)
+{
+	uint64_t block = rl_get_le32(raw + offsetof(struct ext2_inode, i_file_acl));
+
+	if (ext2fs_has_feature_64bit(image->fs->super))
+		block |= (uint64_t)rl_get_le16(
+				 raw + offsetof(struct ext2_inode, osd2.linux2.l_i_file_acl_high))
+			 << 32;
+	return block;
+}
+
+static int walk_inode(struct walk *w, const uint8_t *raw)
+{
+	uint32_t at = entries_at(w->image, raw);
+
+	return at ? walk_entries(w, raw, EXT2_INODE_SIZE(w->image->fs->super), at, at) : 0;
 }
 
 static int walk_block(struct walk *w, const uint8_t *raw)
 {
-	uint64_t block = rl_get_le32(raw + offsetof(struct ext2_inode, i_file_acl));
+	uint64_t block = block_at(w->image, raw);
 	uint8_t *bytes;
 	int result;
 
-	if (ext2fs_has_feature_64bit(w->image->fs->super))
-		block |= (uint64_t)rl_get_le16(
-				 raw + offsetof(struct ext2_inode, osd2.linux2.l_i_file_acl_high))
-			 << 32;
 	if (!block)
 		return 0;
 	if (block < w->image->first_block || block >= w->image->blocks)
@@ -184,9 +197,15 @@ int rl_image_xattrs(struct rl_image *image, const struct rl_image_inode *inode, 
 {
 	struct walk w = {image, inode, subject, visit, context, err};
 	uint64_t place;
-	uint8_t *raw = rl_image_raw_inode(image, inode->number, subject, &place, err);
-	int result = raw ? walk_inode(&w, raw) : -1;
+	const uint8_t *bytes = rl_image_inode_bytes(image, inode->number, &place);
+	uint8_t *raw;
+	int result;
 
+	/* Most have nothing. */
+	if (bytes && !entries_at(image, bytes) && !block_at(image, bytes))
+		return 0;
+	raw = rl_image_raw_inode(image, inode->number, subject, &place, err);
+	result = raw ? walk_inode(&w, raw) : -1;
 	if (!result)
 		result = walk_block(&w, raw);
 	free(raw);

@@ -51,7 +51,10 @@ struct scan {
 	size_t deferred_count, deferred_room;
 	struct rl_map inodes; /* inode number -> tree inode: hard links, and directories that were seen */
 	struct rl_node *dir; /* that is being listed */
-	const char *dir_path; /* "IMAGE:/PATH" */
+	struct rl_buf path; /* "IMAGE:/PATH/" of it, and then the name of an entry */
+	size_t dir_size; /* of that without the name */
+	struct rl_piece *pieces; /* of the file that is being taken */
+	size_t piece_room;
 	uint64_t count;
 	struct rl_error why; /* of the tree, which does not know the image */
 	struct rl_error *err;
@@ -62,8 +65,7 @@ struct taking {
 	struct scan *scan;
 	struct rl_inode *inode;
 	const char *subject;
-	struct rl_piece *pieces;
-	size_t count, room;
+	size_t count; /* of the scan's pieces */
 };
 
 /* What the tree does not take: with the image's name. */
@@ -89,6 +91,14 @@ static int held(const struct scan *s, int fd)
 	return fd == rl_disk_fd(rl_image_disk(s->image)) ? s->file->fd : s->file->below->fd;
 }
 
+static void add_piece(struct taking *t, uint64_t offset, uint64_t length, uint64_t place, int fd)
+{
+	struct scan *s = t->scan;
+
+	RL_GROW(s->pieces, t->count, s->piece_room);
+	s->pieces[t->count++] = (struct rl_piece){offset, length, place, fd};
+}
+
 /* A block that begins with the journal's magic, and in the journal does not. */
 static int take_escaped(struct taking *t, uint64_t offset, uint64_t length, uint64_t place)
 {
@@ -106,8 +116,7 @@ static int take_escaped(struct taking *t, uint64_t offset, uint64_t length, uint
 	else if (rl_pwrite_all(s->spool->fd, bytes, (size_t)length, s->spooled))
 		result = rl_fail_errno(s->err, t->subject, "unpack contents", errno);
 	free(bytes);
-	RL_GROW(t->pieces, t->count, t->room);
-	t->pieces[t->count++] = (struct rl_piece){offset, length, s->spooled, s->spool->fd};
+	add_piece(t, offset, length, s->spooled, s->spool->fd);
 	s->spooled += length;
 	return result;
 }
@@ -123,10 +132,8 @@ static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *co
 		int fd;
 
 		n = rl_disk_piece(rl_image_disk(t->scan->image), place, length, &fd, &where);
-		if (fd >= 0) {
-			RL_GROW(t->pieces, t->count, t->room);
-			t->pieces[t->count++] = (struct rl_piece){offset, n, where, held(t->scan, fd)};
-		}
+		if (fd >= 0)
+			add_piece(t, offset, n, where, held(t->scan, fd));
 		offset += n;
 		place += n;
 		length -= n;
@@ -137,18 +144,22 @@ static int take_piece(uint64_t offset, uint64_t length, uint64_t place, void *co
 /* Where pieces follow one another in the file there is no hole, wherever they lie in the image. */
 static void set_map(struct taking *t, uint64_t size)
 {
-	struct rl_data_range *ranges = rl_calloc(t->count, sizeof(*ranges));
+	const struct rl_piece *pieces = t->scan->pieces;
+	struct rl_data_range *ranges;
 	size_t count = 0;
 
+	if (!size || (t->count == 1 && !pieces[0].offset && pieces[0].length == size))
+		return;
+	ranges = rl_calloc(t->count, sizeof(*ranges));
 	for (size_t i = 0; i < t->count; i++) {
-		const struct rl_piece *p = &t->pieces[i];
+		const struct rl_piece *p = &pieces[i];
 
 		if (count && ranges[count - 1].offset + ranges[count - 1].length == p->offset)
 			ranges[count - 1].length += p->length;
 		else
 			ranges[count++] = (struct rl_data_range){p->offset, p->length};
 	}
-	if (size && !(count == 1 && !ranges[0].offset && ranges[0].length == size))
+	if (count != 1 || ranges[0].offset || ranges[0].length != size)
 		t->inode->map = rl_keep_map(t->scan->tree, ranges, count);
 	free(ranges);
 }
@@ -159,7 +170,7 @@ static int take_file(struct taking *t, const struct rl_image_inode *from)
 
 	if (rl_image_runs(s->image, from, t->subject, take_piece, t, s->err))
 		return -1;
-	rl_holding_give_pieces(s->tree, t->inode, s->file, t->pieces, t->count, from->size);
+	rl_holding_give_pieces(s->tree, t->inode, s->file, s->pieces, t->count, from->size);
 	set_map(t, from->size);
 	return 0;
 }
@@ -217,7 +228,6 @@ static int take_inode(
 	result = rl_image_xattrs(s->image, from, subject, take_xattr, &t, s->err);
 	if (!result)
 		result = take_content(&t, from, node);
-	free(t.pieces);
 	return result ? -1 : 0;
 }
 
@@ -266,8 +276,6 @@ static int take_entry(struct scan *s, const struct rl_image_entry *entry, const 
 static int visit(const struct rl_image_entry *entry, void *context)
 {
 	struct scan *s = context;
-	char *subject;
-	int result;
 
 	if ((entry->size == 1 && entry->name[0] == '.') ||
 		(entry->size == 2 && !memcmp(entry->name, "..", 2)))
@@ -276,11 +284,10 @@ static int visit(const struct rl_image_entry *entry, void *context)
 		rl_progress_files(rl_image_path(s->image), s->count);
 	if (rl_check_interrupted(rl_image_path(s->image), "read", s->err))
 		return -2;
-	subject = rl_printf("%s/%s", s->dir_path, entry->name);
-	result = take_entry(s, entry, subject);
-	free(subject);
+	s->path.size = s->dir_size;
+	rl_buf_bytes(&s->path, entry->name, entry->size + 1);
 	/* Told apart from what rl_image_list() itself finds broken. */
-	return result ? -2 : 0;
+	return take_entry(s, entry, s->path.data) ? -2 : 0;
 }
 
 /* The path in the image, as a user would name it. */
@@ -306,7 +313,10 @@ static int scan_all(struct scan *s, struct rl_node *at)
 		char *path = path_of(s, at, next.node);
 
 		s->dir = next.node;
-		s->dir_path = path;
+		s->path.size = 0;
+		rl_buf_text(&s->path, path);
+		rl_buf_char(&s->path, '/');
+		s->dir_size = s->path.size;
 		if (rl_image_inode(s->image, next.number, &inode, s->err))
 			result = -1;
 		else if (rl_image_list(s->image, &inode, path, visit, s, s->err))
@@ -437,6 +447,8 @@ int rl_source_image(struct rl_tree *tree, struct rl_node *at, const char *path,
 			result = rl_holding_verify(s.file, err);
 	}
 	free(s.pending);
+	free(s.pieces);
+	rl_buf_free(&s.path);
 	rl_map_free(&s.inodes);
 	rl_image_close(s.image);
 	return result;
