@@ -26,6 +26,7 @@ enum {
 	OPT_DISK,
 	OPT_TIMEOUT,
 	OPT_APPEND,
+	OPT_UNBOUND,
 	OPT_EPHEMERAL,
 	OPT_SNAPSHOT,
 	OPT_VM,
@@ -42,6 +43,7 @@ static const struct rl_option options[] = {
 	{OPT_SNAPSHOT, "snapshot", "FILE.cow", "what it writes to the root goes there, a COW file"},
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
+	{OPT_UNBOUND, "unbound", NULL, "UML's processes on all processors of the host, which is slower"},
 	{OPT_VM, "vm", "uml|qemu", "what runs the kernel: itself, as UML, or a virtual machine (uml)"},
 	{OPT_INITRD, "initrd", "FILE", "qemu: an initramfs in the place of rootlet's own"},
 	{OPT_MODULES, "modules", "DIR", "qemu: the kernel's modules (lib/modules beside it)"},
@@ -153,6 +155,8 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			m->has_timeout = true;
 		} else if (id == OPT_APPEND)
 			add_words(&m->append, cmd->value);
+		else if (id == OPT_UNBOUND)
+			m->guest.unbound = true;
 		else if ((taken = rl_kernel_option(&m->work, cmd, id)) != 0) {
 			if (taken < 0)
 				return -1;

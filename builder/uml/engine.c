@@ -82,6 +82,7 @@ static int conclude(const struct rl_boot *boot, const struct rl_relay *relay, st
 const struct rl_engine rl_engine_uml = {
 	.channel = RL_CHANNEL_TTY,
 	.fixed = true,
+	.bound = true,
 	.memory_file = true,
 	.memory = RL_MEMORY_DEFAULT,
 	.find = find,

@@ -106,6 +106,8 @@ static void become_uml(const struct rl_guardian_job *job, pid_t parent, int repo
 	/* UML wants this and would execute itself once more to get it. */
 	if (job->fixed)
 		personality(PER_LINUX | ADDR_NO_RANDOMIZE);
+	if (job->bound)
+		rl_processor_bind();
 	if (chdir(job->confine ? job->confine->folder : job->folder) == 0 && hand_over(job) == 0) {
 		/*
 		 * As UML's controlling terminal the pty sends it SIGWINCH; otherwise UML starts a
@@ -162,14 +164,17 @@ static void watch(int link, pid_t uml)
 {
 	struct pollfd fds[2] = {{.fd = link, .events = POLLIN}, {.events = POLLIN}};
 	struct signalfd_siginfo info;
+	struct rl_processor processor;
 	sigset_t child;
 
+	rl_processor_watch(&processor, uml);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	fds[1].fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	while (!has_ended(uml)) {
 		/* Without a signalfd, look again and again. */
-		poll(fds, 2, fds[1].fd < 0 ? 100 : -1);
+		poll(fds, 2, fds[1].fd < 0 ? 100 : rl_processor_timeout(&processor));
+		rl_processor_look(&processor);
 		if (fds[0].revents)
 			break;
 		if (fds[1].fd >= 0)

@@ -126,6 +126,15 @@ static int check(struct run *run, struct rl_error *err)
 	return 0;
 }
 
+/* A kernel that has more than one processor for its guest says so. */
+static bool is_bound(const struct rl_guest *guest)
+{
+	for (size_t i = 0; i < guest->append_count; i++)
+		if (strncmp(guest->append[i], "ncpus=", strlen("ncpus=")) == 0)
+			return false;
+	return !guest->unbound;
+}
+
 static int start(struct run *run, struct rl_error *err)
 {
 	struct rl_guardian_job job = {
@@ -139,6 +148,7 @@ static int start(struct run *run, struct rl_error *err)
 		.confine = run->guest->share_count ? &run->confine : NULL,
 		.initramfs = run->boot.initramfs,
 		.fixed = run->engine->fixed,
+		.bound = run->engine->bound && is_bound(run->guest),
 		.console = &run->console,
 		.stopped = run->guest->on_stopped != NULL,
 	};

@@ -8,6 +8,7 @@
  *     place.c     where the run folder goes; can memory be mapped executable there
  *     debug.c     a guest that waits for a debugger
  *     guardian.c  the process that owns the guest's processes and its run folder
+ *     processor.c which of the host's processors the guest runs on
  *     confine.c   the root and the namespaces of a guest that has shares
  *     console.c   the two ends of the guest's console; this process's terminal
  *     text.c      what is done to the console's bytes: escape key, line ends, a panic's words
@@ -34,6 +35,7 @@
 #include "uml/channel.h"
 #include "uml/uml.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -227,6 +229,7 @@ struct rl_guardian_job {
 	int messages; /* becomes UML's stdout and stderr */
 	int channel, network, initramfs; /* further ones that it inherits; -1: none */
 	bool fixed; /* its address space is not randomized */
+	bool bound; /* it is kept on one processor of the host's */
 	struct rl_confine *confine; /* NULL: the kernel runs where we do */
 	bool stopped; /* it waits for a debugger */
 	const struct rl_console *console;
@@ -261,6 +264,25 @@ struct rl_guardian_end {
 int rl_guardian_ended(const struct rl_guardian *guardian, struct rl_guardian_end *end, struct rl_error *err);
 /* Call it with the terminal put back: ends the guardian, and the guest if it still runs. */
 void rl_guardian_close(struct rl_guardian *guardian);
+
+/* ---- processor.c ---- */
+
+struct rl_processor {
+	pid_t uml;
+	cpu_set_t all; /* that it may use */
+	int64_t next_ms; /* when it is to be looked at; INT64_MAX: never */
+	int64_t since_ms; /* when that was done last */
+	uint64_t waited; /* ns until then */
+	bool loose; /* let go for the moment */
+};
+
+/* In the process that becomes UML: binds it to the processor that it is on, if there is a choice. */
+void rl_processor_bind(void);
+/* In the guardian, which is not bound: looks after a kernel that is. */
+void rl_processor_watch(struct rl_processor *processor, pid_t uml);
+/* In how many ms rl_processor_look() is to be called; -1: never. */
+int rl_processor_timeout(const struct rl_processor *processor);
+void rl_processor_look(struct rl_processor *processor);
 
 /* ---- debug.c ---- */
 
@@ -447,6 +469,7 @@ struct rl_engine {
 	const char *channel; /* the name in the guest's /dev of the channel to our init */
 	bool line; /* its console is a serial line */
 	bool fixed; /* the program wants addresses that are not randomized */
+	bool bound; /* the guest has one processor, and is fastest if all of it stays on one of the host's */
 	bool memory_file; /* the guest's memory is a file in the run folder */
 	uint64_t memory; /* bytes, if nothing is asked for */
 	/* Finds the program and all that it needs besides the disks. */

@@ -89,6 +89,11 @@ struct rl_guest {
 	size_t append_count;
 	uint64_t seconds; /* time limit; 0: none */
 	/*
+	 * UML: its processes go where the host's scheduler puts them. Otherwise they are all on one processor, whichever is
+	 * free, which makes system calls of the guest several times as fast; also not with ncpus= in append.
+	 */
+	bool unbound;
+	/*
 	 * With shares the kernel runs in namespaces of its own, in which nothing else of the host is to be seen. Whoever
 	 * has a file on the host has it in the guest, under the same number; other users than the one who runs the guest
 	 * are 65534, unless that is root. A command has them mounted; a guest that runs its own init is told where they

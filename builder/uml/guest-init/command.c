@@ -11,6 +11,7 @@
 #define GROUPS_MAX   256
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PIPE_SIZE    ((long)256 * 1024)
+#define STACK_SIZE   ((size_t)64 * 1024)
 
 struct account {
 	uint32_t uid, gid;
@@ -179,13 +180,21 @@ static char **make_variables(const struct job *job, const struct account *accoun
 
 /* ---- in the command's process, up to its exec ---- */
 
-/* Says to the init how it failed. */
-static void give_up(int report, uint32_t kind, int errno_value, const char *subject, const char *action)
-{
-	struct failure failure = {kind, errno_value, subject, action};
+/* One that shares the init's memory, and which the init waits for. */
+struct attempt {
+	const struct job *job;
+	struct account account;
+	char **variables;
+	int theirs[3];
+	bool failed;
+	struct failure failure;
+};
 
-	/* The same memory in both processes: the texts are constants, or were there before the fork. */
-	SYS(write, report, &failure, sizeof(failure));
+static void give_up(
+	struct attempt *attempt, uint32_t kind, int errno_value, const char *subject, const char *action)
+{
+	attempt->failure = (struct failure){kind, errno_value, subject, action};
+	attempt->failed = true;
 	SYS(exit_group, 127);
 }
 
@@ -236,33 +245,20 @@ static long search_exec(const struct job *job, char **variables)
 	return result;
 }
 
-static void default_signals(void)
+/* Signals are as the kernel gave them to the init, which is as a program expects them: relay() has not begun yet. */
+static void become_command(void *context)
 {
-	struct {
-		void *handler;
-		unsigned long flags;
-		void *restorer;
-		uint64_t mask;
-	} action = {0};
-	uint64_t none = 0;
-
-	for (int i = 1; i <= 64; i++)
-		SYS(rt_sigaction, i, &action, NULL, sizeof(none));
-	SYS(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
-}
-
-static void become_command(const struct job *job, const struct account *account, char **variables,
-	const int theirs[3], int report)
-{
+	struct attempt *attempt = context;
+	const struct job *job = attempt->job;
+	const struct account *account = &attempt->account;
 	const char *folder = *job->folder ? job->folder : "/";
 	long result;
 
 	SYS(setsid);
 	if (job->head.tty)
-		SYS(ioctl, theirs[0], TIOCSCTTY, 0);
+		SYS(ioctl, attempt->theirs[0], TIOCSCTTY, 0);
 	for (int i = 0; i < 3; i++)
-		SYS(dup2, theirs[i], i);
-	default_signals();
+		SYS(dup2, attempt->theirs[i], i);
 	SYS(umask, 022);
 	result = SYS(setgroups, account->group_count, account->groups);
 	if (!result)
@@ -270,27 +266,17 @@ static void become_command(const struct job *job, const struct account *account,
 	if (!result)
 		result = SYS(setuid, account->uid);
 	if (result)
-		give_up(report, RL_FATE_NOT_STARTED, (int)-result, job->user, "run as this user");
+		give_up(attempt, RL_FATE_NOT_STARTED, (int)-result, job->user, "run as this user");
 	result = SYS(chdir, folder);
 	if (result)
-		give_up(report, RL_FATE_NOT_STARTED, (int)-result, folder,
+		give_up(attempt, RL_FATE_NOT_STARTED, (int)-result, folder,
 			"change to this folder in the guest");
-	result = search_exec(job, variables);
-	give_up(report, result == -ENOENT || result == -ENOTDIR ? RL_FATE_NOT_FOUND : RL_FATE_NOT_EXECUTED,
+	result = search_exec(job, attempt->variables);
+	give_up(attempt, result == -ENOENT || result == -ENOTDIR ? RL_FATE_NOT_FOUND : RL_FATE_NOT_EXECUTED,
 		(int)-result, job->arguments[0], "execute in the guest");
 }
 
 /* ---- in the init ---- */
-
-/* So that no descriptor of ours is 0, 1 or 2. */
-static long above_standard(long fd)
-{
-	long high = fd < 0 ? fd : SYS(fcntl, fd, F_DUPFD_CLOEXEC, 3);
-
-	if (fd >= 0)
-		SYS(close, fd);
-	return high;
-}
 
 static bool make_pipe(int *ours, int *theirs, bool input)
 {
@@ -298,23 +284,21 @@ static bool make_pipe(int *ours, int *theirs, bool input)
 
 	if (SYS(pipe2, pipe, O_CLOEXEC))
 		return false;
-	pipe[0] = (int)above_standard(pipe[0]);
-	pipe[1] = (int)above_standard(pipe[1]);
 	*ours = pipe[input];
 	*theirs = pipe[!input];
 	SYS(fcntl, *ours, F_SETFL, (input ? O_WRONLY : O_RDONLY) | O_NONBLOCK);
 	SYS(fcntl, *ours, F_SETPIPE_SZ, PIPE_SIZE);
-	return *ours >= 0 && *theirs >= 0;
+	return true;
 }
 
 static bool make_terminal(const struct job *job, struct ends *ends, int theirs[3])
 {
 	struct winsize size = {(unsigned short)job->head.rows, (unsigned short)job->head.columns, 0, 0};
-	int zero = 0, master = (int)above_standard(SYS(open, "/dev/ptmx", O_RDWR | O_CLOEXEC | O_NOCTTY, 0));
+	int zero = 0, master = (int)SYS(open, "/dev/ptmx", O_RDWR | O_CLOEXEC | O_NOCTTY, 0);
 
 	if (master < 0 || SYS(ioctl, master, TIOCSPTLCK, &zero))
 		return false;
-	theirs[0] = (int)above_standard(SYS(ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+	theirs[0] = (int)SYS(ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	theirs[1] = theirs[2] = theirs[0];
 	SYS(ioctl, master, TIOCSWINSZ, &size);
 	SYS(fcntl, master, F_SETFL, O_RDWR | O_NONBLOCK);
@@ -333,35 +317,30 @@ static bool make_pipes(const struct job *job, struct ends *ends, int theirs[3])
 
 bool start_command(const struct job *job, struct ends *ends, struct failure *failure)
 {
-	static struct account account;
-	int theirs[3] = {-1, -1, -1}, report[2];
-	char **variables;
-	long n, pid;
+	static struct attempt attempt = {.theirs = {-1, -1, -1}};
+	char *stack = take(STACK_SIZE);
+	long pid;
 
 	*ends = (struct ends){.in = -1, .out = {-1, -1}};
-	if (!find_account(job->user, &account, failure))
+	if (!find_account(job->user, &attempt.account, failure))
 		return false;
-	variables = make_variables(job, &account);
-	if (!(job->head.tty ? make_terminal(job, ends, theirs) : make_pipes(job, ends, theirs)) ||
-		SYS(pipe2, report, O_CLOEXEC))
+	attempt.job = job;
+	attempt.variables = make_variables(job, &attempt.account);
+	if (!stack || !attempt.variables)
+		return fail(failure, RL_FATE_TROUBLE, ENOMEM, "guest", "start a process");
+	if (!(job->head.tty ? make_terminal(job, ends, attempt.theirs)
+			    : make_pipes(job, ends, attempt.theirs)))
 		return fail(failure, RL_FATE_TROUBLE, EMFILE, "guest", "make the command's pipes");
-	report[1] = (int)above_standard(report[1]);
-	pid = SYS(fork);
-	if (pid == 0)
-		become_command(job, &account, variables, theirs, report[1]);
+	pid = spawn(become_command, &attempt, stack + STACK_SIZE);
 	if (pid < 0)
 		return fail(failure, RL_FATE_TROUBLE, (int)-pid, "guest", "start a process");
-	SYS(close, report[1]);
 	for (int i = 0; i < 3; i++)
-		SYS(close, theirs[i]);
+		if (!i || attempt.theirs[i] != attempt.theirs[i - 1])
+			SYS(close, attempt.theirs[i]);
 	ends->pid = (int)pid;
-	/* The pipe ends with the exec. */
-	do
-		n = SYS(read, report[0], failure, sizeof(*failure));
-	while (n == -EINTR);
-	SYS(close, report[0]);
-	if (n != (long)sizeof(*failure))
+	if (!attempt.failed)
 		return true;
+	*failure = attempt.failure;
 	SYS(wait4, pid, NULL, 0, NULL);
 	return false;
 }

@@ -74,6 +74,14 @@ static void send_fate(uint32_t kind, int value, const char *subject, const char 
 	send_bytes(RL_FRAME_FATE, 0, bytes, (size_t)(at - bytes));
 }
 
+/* So that no descriptor of ours becomes 0, 1 or 2. The kernel gives its init all of them, or none. */
+static void fill_standard(void)
+{
+	while (SYS(fcntl, 2, F_GETFD) < 0)
+		if (SYS(open, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0) < 0)
+			return;
+}
+
 /* As the bytes are: no echo, no signals, no line ends. */
 static void open_channel(void)
 {
@@ -172,6 +180,7 @@ void guest_main(long *stack)
 		SYS(exit_group, 1);
 	if (SYS(access, RL_BOOT_LIST, 0) == 0)
 		boot(arguments, arguments + stack[0] + 1);
+	fill_standard();
 	good = mount_own(&failure);
 	open_channel();
 	send_frame(RL_FRAME_HELLO, 0, RL_CHANNEL_VERSION);

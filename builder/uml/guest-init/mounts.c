@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 
 #define TABLE_MAX ((size_t)1 << 20) /* of fstab, and of the kernel's own lists */
 
@@ -123,6 +124,12 @@ static const struct {
 	{"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"},
 };
 
+static long mount_one(size_t i)
+{
+	return SYS(mount, usual_mounts[i].type, usual_mounts[i].place, usual_mounts[i].type,
+		usual_mounts[i].flags, usual_mounts[i].data);
+}
+
 /* Where a folder is missing it is made; if that is not possible, the command has to do without. */
 static void mount_usual(void)
 {
@@ -130,11 +137,9 @@ static void mount_usual(void)
 		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
 		{"/proc/self/fd/2", "/dev/stderr"}};
 
-	for (size_t i = 0; i < sizeof(usual_mounts) / sizeof(usual_mounts[0]); i++) {
-		SYS(mkdir, usual_mounts[i].place, 0755);
-		SYS(mount, usual_mounts[i].type, usual_mounts[i].place, usual_mounts[i].type,
-			usual_mounts[i].flags, usual_mounts[i].data);
-	}
+	for (size_t i = 0; i < sizeof(usual_mounts) / sizeof(usual_mounts[0]); i++)
+		if (mount_one(i) == -ENOENT && SYS(mkdir, usual_mounts[i].place, 0755) == 0)
+			mount_one(i);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		SYS(symlink, links[i][0], links[i][1]);
 	/* What is written to /tmp stays on the disk, for --collect; a disk that cannot be written to has memory. */
@@ -298,8 +303,12 @@ bool enter_root(const struct job *job, struct failure *failure)
 
 static void swap_off(void)
 {
-	char *line = read_file(proc, "swaps", TABLE_MAX, NULL), *next;
+	struct sysinfo info;
+	char *line, *next;
 
+	if (SYS(sysinfo, &info) == 0 && !info.totalswap)
+		return;
+	line = read_file(proc, "swaps", TABLE_MAX, NULL);
 	/* The first line is a heading. */
 	for (line = line ? end_line(line) : NULL; line; line = next) {
 		next = end_line(line);
@@ -312,14 +321,24 @@ static void swap_off(void)
 	}
 }
 
-/* Unmounts what can be of all that we see, the last ones first; false: there was nothing. */
-static bool unmount_all(void)
+/* Nothing of a disk is in it. */
+static bool is_virtual(const char *type)
+{
+	for (size_t i = 0; i < sizeof(usual_mounts) / sizeof(usual_mounts[0]); i++)
+		if (same(type, usual_mounts[i].type))
+			return true;
+	return false;
+}
+
+/* Unmounts what can be of all that we see, the last ones first; false: there was nothing. *busy: there is more. */
+static bool unmount_all(bool virtual_too, bool *busy)
 {
 	char *table = read_file(proc, "self/mounts", TABLE_MAX, NULL), *line, *next;
 	char **places;
 	size_t count = 0, lines = 1;
 	bool any = false;
 
+	*busy = false;
 	if (!table)
 		return false;
 	for (const char *p = table; *p; p++)
@@ -328,25 +347,33 @@ static bool unmount_all(void)
 	for (line = table; line && places; line = next) {
 		next = end_line(line);
 		char *place = next_word(&line) ? next_word(&line) : NULL;
+		char *type = place ? next_word(&line) : NULL;
 
-		if (!place || same(place, "/"))
+		if (!type || same(place, "/") || (!virtual_too && is_virtual(type)))
 			continue;
 		decode(place);
 		places[count++] = place;
 	}
-	while (count--)
-		any = SYS(umount2, places[count], UMOUNT_NOFOLLOW) == 0 || any;
+	while (count--) {
+		bool done = SYS(umount2, places[count], UMOUNT_NOFOLLOW) == 0;
+
+		any = any || done;
+		*busy = *busy || !done;
+	}
 	return any;
 }
 
 bool leave_root(void)
 {
+	bool busy, any;
+
 	SYS(chdir, "/");
 	swap_off();
 	SYS(sync);
-	/* What was moved stands before what it needs, and is free in another round. */
-	for (int i = 0; i < 16 && unmount_all(); i++)
-		;
+	any = unmount_all(false, &busy);
+	/* What was moved stands before what it needs, and is free in another round; so is what a tmpfs is mounted on. */
+	for (int i = 0; i < 16 && busy && (any || !i); i++)
+		any = unmount_all(true, &busy);
 	if (SYS(mount, NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
 		return true;
 	/* As Alt-SysRq-u does: whatever is open. */

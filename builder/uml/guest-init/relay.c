@@ -37,9 +37,12 @@ struct state {
 	int64_t kill_ms; /* when the command is killed; 0: never */
 };
 
-static void do_nothing(int number)
+static volatile bool child_ended = true; /* maybe */
+
+static void note_child(int number)
 {
 	(void)number;
+	child_ended = true;
 }
 
 /* The kernel's own structure: without a libc the way back from a handler is ours to give. */
@@ -50,7 +53,7 @@ void signal_return(void);
 
 #define SA_RESTORER_FLAG 0x04000000UL
 
-/* SIGCHLD only ends a ppoll(). */
+/* SIGCHLD only comes in a ppoll(), and ends it. */
 static void catch_children(uint64_t *open)
 {
 	struct {
@@ -58,7 +61,7 @@ static void catch_children(uint64_t *open)
 		unsigned long flags;
 		void (*restorer)(void);
 		uint64_t mask;
-	} action = {do_nothing, SA_RESTORER_FLAG, signal_return, 0}, ignore = {(void (*)(int))1, 0, NULL, 0};
+	} action = {note_child, SA_RESTORER_FLAG, signal_return, 0}, ignore = {(void (*)(int))1, 0, NULL, 0};
 	uint64_t child = (uint64_t)1 << (SIGCHLD - 1);
 
 	SYS(rt_sigaction, SIGPIPE, &ignore, NULL, sizeof(uint64_t));
@@ -241,6 +244,7 @@ static void reap(struct state *s)
 	int status;
 	long pid;
 
+	child_ended = false;
 	while ((pid = SYS(wait4, -1, &status, WNOHANG, NULL)) > 0) {
 		if (pid != s->ends->pid)
 			continue;
@@ -265,7 +269,7 @@ static bool can_output(const struct state *s, int i)
 /* NULL: as long as it takes. */
 static const struct timespec *time_limit(const struct state *s, struct timespec *limit)
 {
-	int64_t left = s->kill_ms - now_ms();
+	int64_t left = s->kill_ms ? s->kill_ms - now_ms() : 0;
 
 	*limit = (struct timespec){0, 0};
 	if (s->ended && (can_output(s, 0) || can_output(s, 1)))
@@ -319,7 +323,7 @@ int relay(const struct job *job, int disk, struct ends *ends)
 	/* Only once the command waits, or its time slice is over: else each of its writes costs two switches of task. */
 	schedule(SCHED_BATCH);
 	for (;;) {
-		if (!s.ended)
+		if (!s.ended && child_ended)
 			reap(&s);
 		if (s.ended && !s.left[0] && !s.left[1])
 			break;

@@ -48,4 +48,11 @@ bool write_file(int folder, const char *path, const char *text);
 
 int64_t now_ms(void);
 
+/*
+ * Starts a process that shares all memory with this one, which goes on only when the new one has executed a program or
+ * ended: under UML a process with memory of its own takes milliseconds. It runs the function, which does not return, on the
+ * stack that ends there.
+ */
+long spawn(void (*run)(void *context), void *context, void *stack_end);
+
 #endif

@@ -1,0 +1,169 @@
+/*
+ * Which of the host's processors a guest of UML runs on: one at a time. Its kernel and the process that stands for one of
+ * its programs never run at once, but every system call and page fault of the guest goes from the one to the other and
+ * back. On one processor that is a switch of tasks. The host's scheduler would rather wake each of them on another
+ * processor, which is free, and that takes several times as long.
+ *
+ * So the kernel is bound to the processor that it was started on, which the scheduler has chosen as a free one, and all
+ * that it starts with it. Where others crowd it there, it is let go for a moment, and bound to where the scheduler puts it.
+ */
+#include "uml/uml-internal.h"
+
+#include "base/host.h"
+#include "base/io.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_MS    1000
+#define LOOSE_MS   5
+#define CROWDED    10 /* percent of the time that the kernel would run, and another task does */
+#define STAT_FIELD 39 /* "processor" of proc(5)'s /proc/PID/stat */
+
+void rl_processor_bind(void)
+{
+	cpu_set_t all, one;
+	int now = sched_getcpu();
+
+	if (now < 0 || now >= CPU_SETSIZE || sched_getaffinity(0, sizeof(all), &all) || CPU_COUNT(&all) < 2)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(now, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+/* Into text, with a NUL; false: it cannot be read. */
+static bool read_proc(pid_t pid, const char *name, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = rl_read_some(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* How long it has waited for its processor, in ns. */
+static bool read_waited(pid_t uml, uint64_t *waited)
+{
+	char text[128];
+	unsigned long long value;
+
+	if (!read_proc(uml, "schedstat", text, sizeof(text)) || sscanf(text, "%*u %llu", &value) != 1)
+		return false;
+	*waited = value;
+	return true;
+}
+
+/* The processor that it ran on last, or -1. */
+static int read_place(pid_t uml)
+{
+	char text[1024];
+	const char *at;
+
+	if (!read_proc(uml, "stat", text, sizeof(text)) || !(at = strrchr(text, ')')))
+		return -1;
+	/* Behind the name comes field 3. */
+	for (int field = 2; field < STAT_FIELD && at; field++)
+		at = strchr(at + 1, ' ');
+	return at ? atoi(at + 1) : -1;
+}
+
+/* Binds the kernel's other threads, and those of its children that are there. */
+static void bind_all(pid_t uml, const cpu_set_t *one)
+{
+	char path[64], text[4096];
+	long number = 0;
+	struct dirent *entry;
+	DIR *dir;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/task", (long)uml);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (atol(entry->d_name) > 0)
+			sched_setaffinity((pid_t)atol(entry->d_name), sizeof(*one), one);
+	if (dir)
+		closedir(dir);
+	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", (long)uml, (long)uml);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && (n = rl_read_some(fd, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < n; i++) {
+			if (text[i] >= '0' && text[i] <= '9') {
+				number = 10 * number + text[i] - '0';
+				continue;
+			}
+			/* One that is gone does no harm: while its parent lives it stays a zombie. */
+			if (number > 0)
+				sched_setaffinity((pid_t)number, sizeof(*one), one);
+			number = 0;
+		}
+	rl_close(&fd);
+}
+
+void rl_processor_watch(struct rl_processor *p, pid_t uml)
+{
+	cpu_set_t now;
+
+	*p = (struct rl_processor){.uml = uml, .next_ms = INT64_MAX};
+	/* What the kernel may use is what the guardian may, unless it was bound. */
+	if (sched_getaffinity(0, sizeof(p->all), &p->all) || sched_getaffinity(uml, sizeof(now), &now) ||
+		CPU_EQUAL(&p->all, &now) || !read_waited(uml, &p->waited))
+		return;
+	p->since_ms = rl_now_ms();
+	p->next_ms = p->since_ms + LOOK_MS;
+}
+
+int rl_processor_timeout(const struct rl_processor *p)
+{
+	int64_t left = p->next_ms - rl_now_ms();
+
+	return p->next_ms == INT64_MAX ? -1 : left > 0 ? (int)left : 0;
+}
+
+static bool is_crowded(struct rl_processor *p, int64_t now)
+{
+	uint64_t before = p->waited;
+	int64_t since = p->since_ms;
+
+	p->since_ms = now;
+	return read_waited(p->uml, &p->waited) && now > since &&
+	       (p->waited - before) / 1000000 > (uint64_t)(now - since) * CROWDED / 100;
+}
+
+void rl_processor_look(struct rl_processor *p)
+{
+	int64_t now = rl_now_ms();
+	cpu_set_t one;
+	int place;
+
+	if (now < p->next_ms)
+		return;
+	if (!p->loose) {
+		p->loose = is_crowded(p, now) && !sched_setaffinity(p->uml, sizeof(p->all), &p->all);
+		p->next_ms = now + (p->loose ? LOOSE_MS : LOOK_MS);
+		return;
+	}
+	p->loose = false;
+	p->next_ms = now + LOOK_MS;
+	place = read_place(p->uml);
+	if (place < 0 || place >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(place, &one);
+	/* The kernel first: what it starts from now on is bound as it is. */
+	sched_setaffinity(p->uml, sizeof(one), &one);
+	bind_all(p->uml, &one);
+	is_crowded(p, rl_now_ms());
+}
