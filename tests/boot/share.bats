@@ -180,8 +180,11 @@ END
 
 @test "a whole system mounts what it is told, and answers on its console" {
     cp "$BATS_FILE_TMPDIR/box.conf" share-$$.conf
+    # Nobody types, and the end of input does not come.
+    mkfifo typed
+    exec 9<>typed
     timeout 100 "$ROOTLET" run -q --kernel "$kernel" --timeout 90 -o "$BATS_FILE_TMPDIR/box" --ephemeral --share shared --share shared/sub=/deep/er,ro \
-        share-$$.conf < <(sleep 90) >console 2>err 3>&- &
+        share-$$.conf <&9 9>&- >console 2>err 3>&- &
     job=$!
     for _ in $(seq 300); do ! grep -q 'login:' console || break; sleep 0.1; done
     rootlet ps | grep -q "^share-$$ .*/box/root.ext4\|^share-$$ "
