@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 #define LOOK_MS    1000
-#define LOOSE_MS   5
+#define LOOSE_MS   5 /* the first time, and twice as long each time that this was not enough */
+#define LOOSE_MAX  320
 #define CROWDED    10 /* percent of the time that the kernel would run, and another task does */
 #define STAT_FIELD 39 /* "processor" of proc(5)'s /proc/PID/stat */
 
@@ -121,6 +122,8 @@ void rl_processor_watch(struct rl_processor *p, pid_t uml)
 	if (sched_getaffinity(0, sizeof(p->all), &p->all) || sched_getaffinity(uml, sizeof(now), &now) ||
 		CPU_EQUAL(&p->all, &now) || !read_waited(uml, &p->waited))
 		return;
+	p->place = read_place(uml);
+	p->patience_ms = LOOSE_MS;
 	p->since_ms = rl_now_ms();
 	p->next_ms = p->since_ms + LOOK_MS;
 }
@@ -150,16 +153,24 @@ void rl_processor_look(struct rl_processor *p)
 
 	if (now < p->next_ms)
 		return;
-	if (!p->loose) {
-		p->loose = is_crowded(p, now) && !sched_setaffinity(p->uml, sizeof(p->all), &p->all);
-		p->next_ms = now + (p->loose ? LOOSE_MS : LOOK_MS);
+	p->next_ms = now + LOOK_MS;
+	if (!p->loose_ms) {
+		if (!is_crowded(p, now)) {
+			p->patience_ms = LOOSE_MS;
+		} else if (!sched_setaffinity(p->uml, sizeof(p->all), &p->all)) {
+			p->loose_ms = p->patience_ms;
+			p->next_ms = now + p->loose_ms;
+		}
 		return;
 	}
-	p->loose = false;
-	p->next_ms = now + LOOK_MS;
+	p->loose_ms = 0;
 	place = read_place(p->uml);
 	if (place < 0 || place >= CPU_SETSIZE)
 		return;
+	p->patience_ms = place != p->place            ? LOOSE_MS
+			 : p->patience_ms < LOOSE_MAX ? 2 * p->patience_ms
+						      : LOOSE_MAX;
+	p->place = place;
 	CPU_ZERO(&one);
 	CPU_SET(place, &one);
 	/* The kernel first: what it starts from now on is bound as it is. */

@@ -273,7 +273,9 @@ struct rl_processor {
 	int64_t next_ms; /* when it is to be looked at; INT64_MAX: never */
 	int64_t since_ms; /* when that was done last */
 	uint64_t waited; /* ns until then */
-	bool loose; /* let go for the moment */
+	int place; /* the processor that it is bound to */
+	int loose_ms; /* so long it is let go for the moment; 0: it is bound */
+	int patience_ms; /* so long it will be the next time */
 };
 
 /* In the process that becomes UML: binds it to the processor that it is on, if there is a choice. */

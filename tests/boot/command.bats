@@ -157,6 +157,67 @@ run_42() {
     fsck root
 }
 
+allowed() { sed -n 's/^Cpus_allowed_list:[[:blank:]]*//p' "/proc/$1/status"; }
+
+# A guest that computes, and the pid of its kernel.
+start_busy() { # OPTION...
+    "$ROOTLET" run --kernel "$KERNEL" root --timeout 100 "$@" -- sh -c 'echo; while :; do :; done' \
+        >ready 2>err </dev/null 3>&- &
+    job=$!
+    for _ in $(seq 100); do [ ! -s ready ] || break; sleep 0.1; done
+    rm ready
+    uml=$(rootlet ps --json | python3 -c 'import json, sys
+print(*[g["pid"] for g in json.load(sys.stdin) if any(d.startswith(sys.argv[1]) for d in g["disks"])])' "$PWD/root")
+}
+
+# How much of a second each processor has nothing to do, in percent.
+idle() { { cat /proc/stat; sleep 1; cat /proc/stat; } | awk '/^cpu[0-9]/ { print $5 - before[$1]; before[$1] = $5 }' | tail -n "$(nproc)"; }
+
+@test "a guest stays on one processor, or is left to the scheduler" {
+    [ "$(nproc)" -gt 1 ] || skip "one processor"
+    prepare
+    start_busy
+    [[ $(allowed "$uml") =~ ^[0-9]+$ ]]
+    kill $job
+    wait $job || true
+    for option in --unbound '--append ncpus=2'; do
+        # shellcheck disable=SC2086
+        start_busy $option
+        [ "$(allowed "$uml")" = "$(allowed self)" ]
+        kill $job
+        wait $job || true
+    done
+    nothing_left
+}
+
+@test "a guest goes to another processor where it is crowded on its own" {
+    [ "$(nproc)" -gt 1 ] || skip "one processor"
+    [ "$(idle | awk '$1 > 70' | wc -l)" -gt 1 ] || skip "no processor is free"
+    prepare
+    start_busy
+    first=$(allowed "$uml")
+    [[ $first =~ ^[0-9]+$ ]]
+    crowd=()
+    for _ in 1 2 3; do
+        taskset -c "$first" sh -c 'while :; do :; done' 3>&- &
+        crowd+=($!)
+    done
+    for _ in $(seq 300); do
+        now=$(allowed "$uml")
+        [[ ! $now =~ ^[0-9]+$ || $now = "$first" ]] || break
+        sleep 0.1
+    done
+    sleep 0.1
+    # What stands for the guest's programs came along.
+    for child in $(cat "/proc/$uml/task/$uml/children"); do
+        [ "$(allowed "$child")" = "$now" ]
+    done
+    kill "${crowd[@]}" $job
+    wait || true
+    [[ $now =~ ^[0-9]+$ && $now != "$first" ]]
+    nothing_left
+}
+
 @test "arguments, environment, folder and user are the command's" {
     prepare
     in_guest root -- sh -c 'for a; do printf "<%s>" "$a"; done' - 'a b' '"' "'" '' $'n\nl' '$HOME' '*' '--help' -x >out
