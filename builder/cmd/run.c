@@ -304,7 +304,8 @@ static int follow_cow(struct rl_cmd *cmd, struct machine *m, struct rl_guest_dis
 	rl_disk_close(opened);
 	if (disk->cow && m->ephemeral && !disk->read_only)
 		return rl_fail(&cmd->err, disk->cow, "run",
-			"it is a COW file, and UML has no second one over it: `rootlet cow commit -o` makes "
+			"it is a COW file, and there is no second one over one: `rootlet cow commit -o` "
+			"makes "
 			"a "
 			"disk of it for --ephemeral");
 	return 0;
@@ -457,7 +458,8 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMM
 	"be executed; 127 it was not found.\n\n"
 	"With --vm qemu the kernel is one for x86-64, whose modules for the disks rootlet finds and loads; "
 	"the\n"
-	"console is its serial line, and there is no /proc/exitcode: 0 at a power-off.\n\n"
+	"console is its serial line, and there is no /proc/exitcode: 0 at a power-off. --net user, --share,\n"
+	"--gdb and --time-travel are for UML alone.\n\n"
 	"  rootlet run demo\n  rootlet run root.ext4 --disk data.ext4 --mem 256M --timeout 60\n"
 	"  rootlet run root.ext4 --share src --forward 8080:80 -- make -C /mnt/src serve\n"
 	"  tar -c src | rootlet run dev --ephemeral --collect /tmp/out=. -- sh -c 'cd /tmp && tar x && make "

@@ -374,3 +374,45 @@ bool rl_disk_next_set(const struct rl_disk *disk, uint64_t place, uint64_t *offs
 	}
 	return false;
 }
+
+/* ---- what has been written ---- */
+
+/* Bits of one chunk of the bitmap: first in the file, so that here none is set which is not there too. */
+static int set_in_chunk(struct rl_disk *disk, int fd, uint64_t from, uint64_t to)
+{
+	uint64_t **chunk = &disk->chunks[from / CHUNK_BITS];
+	uint64_t first = from / 8;
+	size_t at = (size_t)(first % CHUNK_BYTES), size = (size_t)((to - 1) / 8 - first + 1);
+	uint8_t *bytes;
+	bool set;
+	int result;
+
+	if (alike(disk, from, to, &set) == to && set)
+		return 0;
+	if (!*chunk)
+		*chunk = rl_calloc(1, CHUNK_BYTES);
+	bytes = rl_alloc(size);
+	memcpy(bytes, (uint8_t *)*chunk + at, size);
+	for (uint64_t i = from; i < to; i++)
+		bytes[i / 8 - first] |= (uint8_t)(1u << i % 8);
+	result = rl_pwrite_all(fd, bytes, size, disk->cow.bitmap_at + first);
+	if (!result)
+		memcpy((uint8_t *)*chunk + at, bytes, size);
+	free(bytes);
+	return result;
+}
+
+int rl_disk_set(struct rl_disk *disk, int fd, uint64_t from, uint64_t to)
+{
+	uint64_t at = from / disk->cow.sector, end = (to + disk->cow.sector - 1) / disk->cow.sector;
+
+	while (at < end) {
+		uint64_t next = (at / CHUNK_BITS + 1) * CHUNK_BITS;
+
+		next = next < end ? next : end;
+		if (set_in_chunk(disk, fd, at, next))
+			return -1;
+		at = next;
+	}
+	return 0;
+}

@@ -1,6 +1,6 @@
 /*
- * A disk as the guest sees it: a raw file or block device, or a COW file with its backing file below it. Read only.
- * Places and lengths are bytes of the disk.
+ * A disk as the guest sees it: a raw file or block device, or a COW file with its backing file below it. Places and
+ * lengths are bytes of the disk. Only what is said to write does, and to COW files alone.
  *
  * A guest can write a COW header into its own raw disk, and in it the name of any file of the host. So a COW
  * file is followed to its backing file only if its name ends in .cow, or the options say so.
@@ -62,5 +62,12 @@ uint64_t rl_disk_data(const struct rl_disk *disk, uint64_t place, uint64_t end);
  * TRIM sets bits too, so their bytes may be those of the backing file.
  */
 bool rl_disk_next_set(const struct rl_disk *disk, uint64_t place, uint64_t *offset, uint64_t *length);
+
+/*
+ * Writes to a disk that is a COW file, whose descriptor fd is: one for writing, the disk's own are not. -1 and errno,
+ * which is ENOSPC behind the disk's end too. Zeros become holes.
+ */
+int rl_disk_write(struct rl_disk *disk, int fd, const void *bytes, size_t size, uint64_t place);
+int rl_disk_write_zeros(struct rl_disk *disk, int fd, uint64_t size, uint64_t place);
 
 #endif

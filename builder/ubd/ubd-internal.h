@@ -4,6 +4,7 @@
  *     cow.c      the header of a COW file
  *     disk.c     a disk that is open: which bytes are where
  *     change.c   what a COW file has that its backing file has not; COW files made, written anew, merged
+ *     write.c    what is written to a COW file's disk
  *     commit.c   locks; changes written into the backing file
  */
 #ifndef RL_UBD_INTERNAL_H
@@ -17,6 +18,9 @@ void rl_cow_place(struct rl_cow *cow);
 void rl_cow_head(const struct rl_cow *cow, uint8_t bytes[RL_COW_HEAD_MAX]);
 /* Writes the backing file's time in an existing header, in one piece. errno. */
 int rl_cow_put_mtime(const struct rl_cow *cow, int fd, uint32_t mtime);
+
+/* Sets the bits of all sectors between two places, here and in the file. -1 and errno. */
+int rl_disk_set(struct rl_disk *disk, int fd, uint64_t from, uint64_t to);
 
 /* Opens a backing file for reading, or says why it cannot be one: its size and its time. */
 int rl_backing_open(

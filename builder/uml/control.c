@@ -122,7 +122,7 @@ static char *read_link(const char *path)
 
 /*
  * What UML was started with: "mem=65536K", "ubd0d=/proc/self/fd/7", "umid=demo"; and QEMU: "size=65536K",
- * "driver=file,node-name=ubda,filename=/proc/self/fd/7,...", "guest=demo".
+ * "driver=file,node-name=ubda,filename=/proc/self/fd/7,...", or driver=nbd and export=/proc/self/fd/7, "guest=demo".
  */
 static void take_word(struct rl_running *guest, const char *word)
 {
@@ -140,7 +140,8 @@ static void take_word(struct rl_running *guest, const char *word)
 		rl_parse_size(word + 5, &guest->memory);
 	} else if (sscanf(word, "ubd%u%7[a-z]=/proc/self/fd/%u", &disk, flags, &fd) == 3 ||
 		   sscanf(word, "driver=%15[a-z_],node-name=ubd%c,filename=/proc/self/fd/%u", flags, &letter,
-			   &fd) == 3) {
+			   &fd) == 3 ||
+		   sscanf(word, "driver=nbd,node-name=ubd%c,export=/proc/self/fd/%u", &letter, &fd) == 2) {
 		char *path = rl_printf("/proc/%ld/fd/%u", (long)guest->pid, fd), *target = read_link(path);
 
 		rl_argv_add(&guest->disks, target ? target : "?");

@@ -66,6 +66,9 @@ static int check_cow(const struct rl_guest_disk *disk, struct rl_error *err)
 		return -1;
 	if (!rl_disk_cow(cow))
 		result = rl_fail(err, disk->cow, ACTION, "it is no COW file");
+	else if (rl_disk_cow(cow)->mtime == RL_COW_COMMITTING)
+		result = rl_fail(err, disk->cow, ACTION,
+			"a commit of it was cut short: `rootlet cow commit` finishes it");
 	else if (fstat(rl_disk_backing_fd(cow), &named) || stat(disk->path, &wanted) ||
 		 !same_disk(&named, &wanted))
 		result = rl_fail(err, disk->cow, ACTION, "it is over %s, not over %s", rl_disk_backing(cow),

@@ -1,6 +1,7 @@
 #include "uml/uml-internal.h"
 
 #include "base/io.h"
+#include "base/mem.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -16,8 +17,29 @@ char *rl_panic_reason(const struct rl_relay *relay)
 	return words && words[0] ? words : (free(words), rl_wait_text(relay->end.status));
 }
 
+void rl_boot_init(struct rl_boot *boot, const struct rl_guest *guest, const int *disks)
+{
+	*boot = (struct rl_boot){
+		.guest = guest,
+		.disks = disks,
+		.console = -1,
+		.channel = -1,
+		.network = -1,
+		.initramfs = -1,
+	};
+	for (size_t i = 0; i < RL_COUNT(boot->served); i++)
+		boot->served[i] = (struct rl_nbd)RL_NBD_NONE;
+}
+
+void rl_boot_end(struct rl_boot *boot)
+{
+	for (size_t i = 0; i < RL_COUNT(boot->served); i++)
+		rl_nbd_close(&boot->served[i]);
+}
+
 void rl_boot_free(struct rl_boot *boot)
 {
+	rl_boot_end(boot);
 	free(boot->program);
 	free(boot->kernel);
 	free(boot->initrd);

@@ -63,6 +63,11 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool keep(int fd)
+{
+	return fd < 0 || fcntl(fd, F_SETFD, 0) == 0;
+}
+
 /* Only 0, 1, 2, the console, the channel, the network and the disks are handed over. */
 static int hand_over(const struct rl_guardian_job *job)
 {
@@ -71,16 +76,10 @@ static int hand_over(const struct rl_guardian_job *job)
 	if (null < 0 || dup2(null, 0) < 0 || dup2(job->messages, 1) < 0 || dup2(job->messages, 2) < 0)
 		return -1;
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-	if (fcntl(job->console->guest, F_SETFD, 0))
-		return -1;
-	if (job->channel >= 0 && fcntl(job->channel, F_SETFD, 0))
-		return -1;
-	if (job->network >= 0 && fcntl(job->network, F_SETFD, 0))
-		return -1;
-	if (job->initramfs >= 0 && fcntl(job->initramfs, F_SETFD, 0))
+	if (!keep(job->console->guest) || !keep(job->channel) || !keep(job->network) || !keep(job->initramfs))
 		return -1;
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
-		if (job->disks[i] >= 0 && fcntl(job->disks[i], F_SETFD, 0))
+		if (!keep(job->disks[i]) || !keep(job->served[i].guest))
 			return -1;
 	return 0;
 }
@@ -328,7 +327,7 @@ static void guard(const struct rl_guardian_job *job, int link)
 	if (console->terminal)
 		terminal = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	/* No reader shall wait for the guardian. */
-	rl_let_go(link, terminal);
+	rl_let_go((const int[]){link, terminal}, 2);
 	watch(link, note.uml);
 	note.kind = NOTE_ENDED;
 	note.end.status = kill_all(note.uml);

@@ -142,6 +142,7 @@ static int start(struct run *run, struct rl_error *err)
 		.argv = run->argv.items,
 		.folder = run->folder,
 		.disks = run->disks,
+		.served = run->boot.served,
 		.messages = run->messages[1],
 		.channel = run->channel[1],
 		.network = run->net.guest,
@@ -160,6 +161,8 @@ static int start(struct run *run, struct rl_error *err)
 	rl_close(&run->console.guest);
 	rl_close(&run->channel[1]);
 	rl_close(&run->net.guest);
+	for (size_t i = 0; i < RL_DISKS_MAX; i++)
+		rl_close(&run->boot.served[i].guest);
 	rl_close(&run->messages[1]);
 	if (run->guest->on_stopped)
 		run->guest->on_stopped(run->guest->context, run->guardian.uml, run->boot.program);
@@ -250,6 +253,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 	rl_console_close(&run->console);
 	rl_guardian_close(&run->guardian);
 	rl_net_close(&run->net);
+	rl_boot_end(&run->boot);
 	if (rl_disks_sync(run->guest, run->disks, err) || status)
 		return -1;
 	return conclude(run, result, err);
@@ -274,7 +278,6 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	struct run run = {
 		.guest = guest,
 		.engine = guest->vm == RL_VM_QEMU ? &rl_engine_qemu : &rl_engine_uml,
-		.boot = RL_BOOT_NONE,
 		.name = guest->name ? guest->name : "guest",
 		.messages = {-1, -1},
 		.channel = {-1, -1},
@@ -289,8 +292,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		run.disks[i] = -1;
-	run.boot.guest = guest;
-	run.boot.disks = run.disks;
+	rl_boot_init(&run.boot, guest, run.disks);
 	*result = (struct rl_guest_result){.end = RL_GUEST_OFF};
 	status = attempt(&run, result, err);
 	rl_console_close(&run.console);

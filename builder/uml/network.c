@@ -7,15 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <linux/landlock.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PROCESS_NAME "rootlet-net"
@@ -42,44 +37,6 @@ char *rl_net_mac(const char *name)
 }
 
 /* ---- in the network's process ---- */
-
-static void allow_reading(int rules, const char *folder)
-{
-	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct landlock_path_beneath_attr rule = {
-		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
-		.parent_fd = fd,
-	};
-
-	if (fd >= 0)
-		syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
-	rl_close(&fd);
-}
-
-/*
- * libslirp reads what a hostile guest sends. It needs no file but resolv.conf, which it looks at again and again, and
- * no right of root's. A kernel without Landlock does without the first.
- */
-static void give_up_rights(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
-	/* All of its first version: no kernel that has Landlock has less. */
-	struct landlock_ruleset_attr files = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
-	struct rlimit no_core = {0, 0};
-	int rules;
-
-	setrlimit(RLIMIT_CORE, &no_core);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	rules = (int)syscall(SYS_landlock_create_ruleset, &files, sizeof(files), 0);
-	if (rules >= 0) {
-		allow_reading(rules, "/etc");
-		allow_reading(rules, "/run");
-		syscall(SYS_landlock_restrict_self, rules, 0);
-		close(rules);
-	}
-	syscall(SYS_capset, &head, none);
-}
 
 static void report_error(int report, const struct rl_error *err)
 {
@@ -109,17 +66,9 @@ static void serve(const struct rl_guest *guest, int frames, int report, pid_t pa
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_forward *forwards = rl_calloc(guest->forward_count + 1, sizeof(*forwards));
 	struct rl_slirp *slirp;
-	sigset_t all;
 
-	/* It lives as long as who started it, or shorter, and takes no signal from a terminal. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	if (!rl_server_enter(PROCESS_NAME, parent, (const int[]){frames, report}, 2))
 		return;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	setsid();
-	prctl(PR_SET_NAME, PROCESS_NAME);
-	rl_let_go(frames, report);
 	slirp = rl_slirp_new(frames, &err);
 	for (size_t i = 0; slirp && i < guest->forward_count; i++) {
 		forwards[i] = guest->forwards[i];
@@ -130,7 +79,8 @@ static void serve(const struct rl_guest *guest, int frames, int report, pid_t pa
 		report_error(report, &err);
 		return;
 	}
-	give_up_rights();
+	/* libslirp reads what a hostile guest sends. It needs no file but resolv.conf, which it looks at again and again. */
+	rl_server_give_up_rights((const char *const[]){"/etc", "/run", NULL});
 	report_ports(report, forwards, guest->forward_count);
 	close(report);
 	rl_slirp_run(slirp);

@@ -1,7 +1,8 @@
 /*
  * The second engine: a kernel for x86-64 in a virtual machine of QEMU. The disks are virtio's, and have the names of
- * UML's, which our init gives them; the console is a serial line, the channel a port of virtio-serial. The init comes in
- * an initramfs that is made here, or, with one of the user's, from the job disk as its root.
+ * UML's, which our init gives them; those that are COW files come from a process of ours (nbd.c). The console is a serial
+ * line, the channel a port of virtio-serial. The init comes in an initramfs that is made here, or, with one of the user's,
+ * from the job disk as its root.
  */
 #include "uml/uml-internal.h"
 
@@ -102,10 +103,6 @@ static int check_guest(const struct rl_guest *guest, struct rl_error *err)
 	for (size_t i = 0; i < guest->append_count; i++)
 		if (strncmp(guest->append[i], "time-travel", strlen("time-travel")) == 0)
 			return rl_fail(err, guest->append[i], action, "only UML has such a clock");
-	for (size_t i = 0; i < guest->disk_count; i++)
-		if (guest->disks[i].cow)
-			return rl_fail(err, guest->disks[i].path, action,
-				"only UML keeps what is written to a disk apart (--ephemeral, --snapshot)");
 	return 0;
 }
 
@@ -125,15 +122,24 @@ static int find(struct rl_boot *boot, struct rl_error *err)
  * it. So QEMU shall have none, and here are locks like UML's, of the open file description: they last as long
  * as anybody has it, and QEMU inherits it.
  */
-static int lock_disks(const struct rl_boot *boot, struct rl_error *err)
+static int lock_disk(const struct rl_guest_disk *disk, int fd, struct rl_error *err)
+{
+	struct flock lock = {.l_type = disk->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+		return 0;
+	return rl_fail(err, disk->cow ? disk->cow : disk->path, "use as a disk", "in use by another process");
+}
+
+static int take_disks(struct rl_boot *boot, struct rl_error *err)
 {
 	for (size_t i = 0; i < boot->guest->disk_count; i++) {
 		const struct rl_guest_disk *disk = &boot->guest->disks[i];
-		struct flock lock = {.l_type = disk->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 
-		if (fcntl(boot->disks[i], F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
-			continue;
-		return rl_fail(err, disk->path, "use as a disk", "in use by another process");
+		if (lock_disk(disk, boot->disks[i], err))
+			return -1;
+		if (disk->cow && rl_nbd_open(&boot->served[i], disk, boot->disks[i], err))
+			return -1;
 	}
 	return 0;
 }
@@ -153,21 +159,47 @@ static bool is_device(int fd)
 	return fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-/* The kernel finds it by its serial number. */
+/* A disk that cannot be read or written is the guest's affair; QEMU would stop the machine where the host's is full. */
+static void add_device(struct rl_argv *argv, char letter)
+{
+	rl_argv_add(argv, "-device");
+	/* Our init finds it by its serial number. */
+	rl_argv_printf(
+		argv, "virtio-blk-pci,drive=ubd%c,serial=ubd%c,werror=report,rerror=report", letter, letter);
+}
+
 static void add_disk(struct rl_argv *argv, char letter, int fd, bool read_only)
 {
 	rl_argv_add(argv, "-blockdev");
 	rl_argv_printf(argv,
 		"driver=%s,node-name=ubd%c,filename=/proc/self/fd/%d,read-only=%s,locking=off,discard=unmap",
 		is_device(fd) ? "host_device" : "file", letter, fd, read_only ? "on" : "off");
-	rl_argv_add(argv, "-device");
-	rl_argv_printf(argv, "virtio-blk-pci,drive=ubd%c,serial=ubd%c", letter, letter);
+	add_device(argv, letter);
+}
+
+/* The export's name is for control.c. */
+static void add_served(struct rl_argv *argv, char letter, int fd, int server, bool read_only)
+{
+	rl_argv_add(argv, "-blockdev");
+	rl_argv_printf(argv,
+		"driver=nbd,node-name=ubd%c,export=/proc/self/fd/"
+		"%d,server.type=fd,server.str=%d,read-only=%s,"
+		"discard=unmap",
+		letter, fd, server, read_only ? "on" : "off");
+	add_device(argv, letter);
 }
 
 static void add_disks(const struct rl_boot *boot, struct rl_argv *argv)
 {
-	for (size_t i = 0; i < boot->guest->disk_count; i++)
-		add_disk(argv, (char)('a' + i), boot->disks[i], boot->guest->disks[i].read_only);
+	for (size_t i = 0; i < boot->guest->disk_count; i++) {
+		bool read_only = boot->guest->disks[i].read_only;
+		int server = boot->served[i].guest;
+
+		if (server < 0)
+			add_disk(argv, (char)('a' + i), boot->disks[i], read_only);
+		else
+			add_served(argv, (char)('a' + i), boot->disks[i], server, read_only);
+	}
 	if (boot->guest->command)
 		add_disk(argv, RL_JOB_DISK_LETTER[0], boot->disks[RL_JOB_DISK], true);
 }
@@ -324,7 +356,7 @@ const struct rl_engine rl_engine_qemu = {
 	.line = true,
 	.memory = RL_VM_QEMU_MEMORY,
 	.find = find,
-	.disks = lock_disks,
+	.disks = take_disks,
 	.cmdline = cmdline,
 	.conclude = conclude,
 };

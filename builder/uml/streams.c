@@ -39,16 +39,19 @@ void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended)
 		*fd = -1;
 }
 
-void rl_let_go(int a, int b)
+void rl_let_go(const int *kept, size_t count)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int low = a < b ? a : b, high = a < b ? b : a;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), from = 3, next;
 
 	for (int i = 0; i < 3 && null >= 0; i++)
 		dup2(null, i);
-	if (low > 3)
-		close_range(3, (unsigned)low - 1, 0);
-	if (high > low + 1)
-		close_range(low < 3 ? 3 : (unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
+	do {
+		next = -1;
+		for (size_t i = 0; i < count; i++)
+			if (kept[i] >= from && (next < 0 || kept[i] < next))
+				next = kept[i];
+		if (next != from)
+			close_range((unsigned)from, next < 0 ? ~0U : (unsigned)next - 1, 0);
+		from = next + 1;
+	} while (next >= 0);
 }

@@ -20,6 +20,8 @@
  *     streams.c   what is done alike to the streams between a guest and us, by relay.c, session.c and others
  *     session.c   the same as relay.c, for a command
  *     network.c   the process that is the other end of the guest's network; slirp.c is what it does
+ *     nbd.c       a process that serves a COW file to an engine which does not know those
+ *     server.c    what these two processes begin with
  *     guest.c     the run as a whole
  *     engine.c    what of it is particular to UML, and qemu.c to a virtual machine of QEMU
  *     initramfs.c what such a machine's kernel begins with; modules.c finds the modules for it
@@ -32,6 +34,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "ubd/disk.h"
 #include "uml/channel.h"
 #include "uml/uml.h"
 
@@ -226,6 +229,7 @@ struct rl_guardian_job {
 	char *const *argv; /* argv[0] is chosen here */
 	const char *folder; /* made, and removed at the end */
 	const int *disks; /* RL_DISKS_MAX descriptors that UML inherits */
+	const struct rl_nbd *served; /* RL_DISKS_MAX: their ends it inherits too */
 	int messages; /* becomes UML's stdout and stderr */
 	int channel, network, initramfs; /* further ones that it inherits; -1: none */
 	bool fixed; /* its address space is not randomized */
@@ -330,8 +334,8 @@ ssize_t rl_output(const struct rl_relay *relay, const void *bytes, size_t size);
 void rl_to_guest(int fd, struct rl_buf *bytes);
 /* Reads some of the kernel's own output into relay->said. *fd becomes -1 at its end; ended: no more will come. */
 void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended);
-/* Closes all descriptors but those two, either of which may be -1; 0, 1 and 2 become /dev/null. */
-void rl_let_go(int a, int b);
+/* Closes all descriptors but those, any of which may be -1; 0, 1 and 2 become /dev/null. */
+void rl_let_go(const int *kept, size_t count);
 
 /* ---- payload.c ---- */
 
@@ -354,6 +358,44 @@ struct rl_job {
 int rl_job_open(struct rl_job *job, const struct rl_guest *guest, const char *channel, bool merged,
 	struct rl_error *err);
 void rl_job_close(struct rl_job *job);
+
+/* ---- server.c ---- */
+
+/* In a process that was forked to serve a guest: keeps nothing but those descriptors. False: its parent is gone. */
+bool rl_server_enter(const char *name, pid_t parent, const int *kept, size_t count);
+/* What it has not opened by now it can open no more, but read what is in those folders; NULL ends them. */
+void rl_server_give_up_rights(const char *const *folders);
+
+/* ---- nbd.c ---- */
+
+/* A COW file as a network block device, whose other end is a socket that the engine inherits. */
+struct rl_nbd {
+	pid_t pid; /* of who serves it; 0: none */
+	int guest; /* the engine's end, closed here once it has that */
+};
+
+#define RL_NBD_NONE                                                                                          \
+	{                                                                                                    \
+		.pid = 0, .guest = -1                                                                        \
+	}
+
+/*
+ * fd is the COW file, open for writing. The process ends with this one, and with rl_nbd_close(), which is for when the
+ * guest has ended.
+ */
+int rl_nbd_open(struct rl_nbd *nbd, const struct rl_guest_disk *disk, int fd, struct rl_error *err);
+void rl_nbd_close(struct rl_nbd *nbd);
+
+struct rl_nbd_server {
+	int socket;
+	struct rl_disk *disk;
+	int fd; /* the COW file, for writing */
+	bool read_only;
+	bool forget; /* nothing need be safe on its disk */
+};
+
+/* Serves one client until it leaves, or says what it may not. */
+void rl_nbd_serve(const struct rl_nbd_server *server);
 
 /* ---- network.c ---- */
 
@@ -452,6 +494,7 @@ struct rl_boot {
 	const struct rl_guest *guest;
 	const int *disks; /* RL_DISKS_MAX descriptors, -1 where there is none */
 	int console, channel, network; /* the guest's ends; -1: it has none */
+	struct rl_nbd served[RL_DISKS_MAX]; /* COW files for an engine that does not know them */
 	char *program; /* that is executed */
 	/* Of QEMU. */
 	char *kernel; /* absolute path */
@@ -461,10 +504,10 @@ struct rl_boot {
 	bool has_modules;
 };
 
-#define RL_BOOT_NONE                                                                                         \
-	{                                                                                                    \
-		.console = -1, .channel = -1, .network = -1, .initramfs = -1                                 \
-	}
+void rl_boot_init(struct rl_boot *boot, const struct rl_guest *guest, const int *disks);
+void rl_boot_free(struct rl_boot *boot);
+/* Its disks are no longer served: the guest has ended. */
+void rl_boot_end(struct rl_boot *boot);
 
 /* How a kernel is run. All that is not here is the same for each of them. */
 struct rl_engine {
@@ -477,7 +520,7 @@ struct rl_engine {
 	/* Finds the program and all that it needs besides the disks. */
 	int (*find)(struct rl_boot *boot, struct rl_error *err);
 	/* The disks are open: what else there is to do with them. May be NULL. */
-	int (*disks)(const struct rl_boot *boot, struct rl_error *err);
+	int (*disks)(struct rl_boot *boot, struct rl_error *err);
 	int (*cmdline)(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err);
 	/*
 	 * It has ended, and neither has its command, as far as is known, nor was it ended from here: fills result, or says
@@ -491,7 +534,6 @@ extern const struct rl_engine rl_engine_uml, rl_engine_qemu;
 
 /* What a panic says of itself, wherever it stands, or how the program ended; the caller frees it. */
 char *rl_panic_reason(const struct rl_relay *relay);
-void rl_boot_free(struct rl_boot *boot);
 
 /* ---- initramfs.c ---- */
 
