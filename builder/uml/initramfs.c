@@ -138,18 +138,18 @@ static void fill(struct rl_buf *cpio, const struct rl_modules *modules)
 	rl_cpio_end(cpio);
 }
 
-int rl_initramfs(const char *modules_folder, int *fd, struct rl_error *err)
+int rl_initramfs(const char *modules_folder, bool network, int *fd, struct rl_error *err)
 {
 	/*
-	 * The disks and the channel to rootlet, their file system, and what that computes its checksums with.
-	 * Whichever a kernel has built in, or has no more, is not among its modules.
+	 * The disks and the channel to rootlet, their file system, and what that computes its checksums with; the
+	 * network. Whichever a kernel has built in, or has no more, is not among its modules.
 	 */
 	static const char *const wanted[] = {
-		"virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4", "ext2"};
+		"virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4", "ext2", "virtio_net"};
+	const size_t count = RL_COUNT(wanted) - !network;
 	struct rl_modules modules = RL_MODULES_NONE;
 	struct rl_buf cpio = RL_BUF_NONE;
-	int result =
-		modules_folder ? rl_modules_read(modules_folder, wanted, RL_COUNT(wanted), &modules, err) : 0;
+	int result = modules_folder ? rl_modules_read(modules_folder, wanted, count, &modules, err) : 0;
 
 	if (!result) {
 		fill(&cpio, &modules);

@@ -83,7 +83,7 @@ static int find_initramfs(struct rl_boot *boot, struct rl_error *err)
 	if (rl_modules_folder(guest->modules, boot->kernel, boot->version, &folder, err))
 		return -1;
 	boot->has_modules = folder != NULL;
-	result = rl_initramfs(folder, &boot->initramfs, err);
+	result = rl_initramfs(folder, guest->network, &boot->initramfs, err);
 	free(folder);
 	return result;
 }
@@ -93,8 +93,6 @@ static int check_guest(const struct rl_guest *guest, struct rl_error *err)
 {
 	static const char action[] = "run under QEMU";
 
-	if (guest->network)
-		return rl_fail(err, "--net user", action, "only UML's guests have a network (--net none)");
 	if (guest->share_count)
 		return rl_fail(err, "--share", action, "only UML's guests see folders of the host");
 	if (guest->on_stopped)
@@ -204,6 +202,18 @@ static void add_disks(const struct rl_boot *boot, struct rl_argv *argv)
 		add_disk(argv, RL_JOB_DISK_LETTER[0], boot->disks[RL_JOB_DISK], true);
 }
 
+/* Frames in datagrams, as UML has them. Without its ROM, which is to boot from a network and need not be there. */
+static void add_network(const struct rl_boot *boot, struct rl_argv *argv)
+{
+	char *mac = rl_net_mac(boot->guest->name ? boot->guest->name : "guest");
+
+	rl_argv_add(argv, "-netdev");
+	rl_argv_printf(argv, "dgram,id=network,local.type=fd,local.str=%d", boot->network);
+	rl_argv_add(argv, "-device");
+	rl_argv_printf(argv, "virtio-net-pci,netdev=network,mac=%s,host_mtu=%d,romfile=", mac, RL_NET_MTU);
+	free(mac);
+}
+
 /* The kernel's own words. They are those that UML gets, as far as both know them. */
 static int add_words(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err)
 {
@@ -267,6 +277,8 @@ static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_e
 		add_pair(argv, "-device", "virtio-serial-pci,max_ports=2");
 		add_pair(argv, "-device", "virtserialport,chardev=channel,nr=1,name=" RL_CHANNEL_PORT);
 	}
+	if (boot->network >= 0)
+		add_network(boot, argv);
 	add_pair(argv, "-kernel", boot->kernel);
 	rl_argv_add(argv, "-initrd");
 	if (boot->initrd)

@@ -546,8 +546,8 @@ void rl_cpio_add(struct rl_buf *cpio, const char *name, uint32_t mode, uint32_t 
 	const void *bytes, size_t size);
 void rl_cpio_end(struct rl_buf *cpio);
 
-/* Makes the initramfs, with modules from that folder (NULL: none), in memory. */
-int rl_initramfs(const char *modules_folder, int *fd, struct rl_error *err);
+/* Makes the initramfs, with modules from that folder (NULL: none), in memory. network: with that of the network. */
+int rl_initramfs(const char *modules_folder, bool network, int *fd, struct rl_error *err);
 
 /* ---- modules.c ---- */
 

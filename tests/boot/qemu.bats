@@ -21,7 +21,8 @@ setup_file() {
 
 # What a test that fails leaves running.
 teardown() {
-    [ -z "${job:-}" ] || kill "$job" 2>/dev/null || true
+    local pid
+    for pid in ${job:-} ${server:-}; do kill "$pid" 2>/dev/null || true; done
 }
 
 # QEMU is not among what the tests need, so this is a skip in CI too.
@@ -83,17 +84,99 @@ clean() {
     nothing_left
 }
 
-@test "a guest's own init: its console, a power-off, its own disks under UML's names" {
+@test "a guest's own init: its console, a power-off, its own disks under UML's names, an address by DHCP" {
     prepare
-    cp -r "$ROOT" demo
+    cat >own.conf <<'END'
+summary   = "demo with a network"
+packages  = { "busybox" }
+skeletons = { "base", "demo", "net" }
+path "/mnt/data" { type = dir }
+path "/etc/ready.d/address" { source = "address"  mode = 0755 }
+disk "root" { free = 16M }
+disk "data" { label = "data"  size = 64M  mount = "/mnt/data" }
+network { address = dhcp }
+service "network" { command = "/sbin/ifup -a"  action = once }
+run { append = { "rootlet.demo=1" }  net = user }
+END
+    cat >address <<'END'
+#!/bin/sh
+for i in $(seq 100); do
+    ! ip -4 addr show vec0 | grep 'inet ' || break
+    usleep 100000
+done
+cat /etc/resolv.conf
+END
+    rootlet build -q --recipes "$TOP" -o own own.conf
     status=0
-    in_qemu --recipes "$TOP" -o demo --timeout 450 demo </dev/null >console 2>err || status=$?
+    in_qemu --recipes "$TOP" -o own --timeout 450 own.conf </dev/null >console 2>err || status=$?
     [ "$status" = 0 ] || { echo "status $status"; cat err; tail console; false; }
     [ ! -s err ]
     grep -q 'Power down' console
-    [ -n "$(rootlet ls demo/data.ext4:/ | grep -v lost+found)" ]
-    clean demo/root.ext4
-    clean demo/data.ext4
+    grep -q 'inet 10.0.2.15/24' console
+    grep -q 'nameserver 10.0.2.3' console
+    [ "$(rootlet cat own/data.ext4:/foo.txt)" = "This is a UML test!" ]
+    clean own/root.ext4
+    clean own/data.ext4
+    nothing_left
+}
+
+# A server of this host; sets web, its port, and server, to be killed.
+serve() { # FOLDER
+    python3 -c 'import http.server, os, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+os.chdir(sys.argv[1])
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()' "$1" >port 3>&- &
+    server=$!
+    wait_for . port
+    web=$(cat port)
+}
+
+@test "a network, with a port of this host's; what the guest writes is forgotten" {
+    prepare
+    cp -p root kept
+    mkdir served
+    head -c 5000000 /dev/urandom >served/blob
+    serve served
+    chmod a-w root
+    in_qemu --ephemeral --net user --forward 0:80 root -- sh -c "
+        head -c 8000000 /dev/urandom >/root/large && rm /etc/passwd && sync && fstrim / && rm /root/large && sync
+        ip -4 addr show vec0; ip route; cat /etc/resolv.conf; cat /sys/class/net/vec0/mtu
+        wget -q -O - http://10.0.2.2:$web/blob | sha256sum
+        nc -lk -p 80 -e echo from the guest &
+        echo up; read x; exit 5" < <(wait_for done asked >/dev/null; echo) >out 2>err &
+    job=$!
+    wait_for up out
+    port=$(sed -n 's/^rootlet: 127.0.0.1:\([0-9]*\) leads to port 80 of the guest$/\1/p' err)
+    for _ in $(seq 50); do
+        answer=$(python3 -c 'import socket, sys
+print(socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5).makefile().read(), end="")' "$port" || true)
+        [ -z "$answer" ] || break
+        sleep 0.2
+    done
+    # Others may read the image now, and not write to it.
+    run --separate-stderr rootlet run --vm qemu --accel tcg --kernel "$KERNEL" root
+    refused=$status$stderr
+    rootlet ls root:/ >list
+    rootlet ps --json >guests
+    echo done >asked
+    status=0
+    wait "$job" || status=$?
+    kill "$server"
+    [ "$status" = 5 ] || { echo "status $status"; cat err; false; }
+    [ "$answer" = "from the guest" ]
+    [ "$refused" = "1rootlet: root: use as a disk: in use by another process" ] || [ "$(id -u)" != 0 ]
+    grep -q '"name": "root"' guests
+    grep -q 'inet 10.0.2.15/24' out
+    grep -q '^default via 10.0.2.2 dev vec0' out
+    grep -qx 'nameserver 10.0.2.3' out
+    grep -qx 15872 out
+    grep -qF "$(sha256sum <served/blob)" out
+    cmp root kept
+    [ "$(stat -c %y root)" = "$(stat -c %y kept)" ]
     nothing_left
 }
 
@@ -109,7 +192,7 @@ clean() {
     status=0
     in_qemu --snapshot root.cow root --disk data.cow -- sh -c '
         cat /mnt/data/uml; echo words of QEMU | tee /root/new >/mnt/data/new
-        head -c 30000000 /dev/zero | tr "\0" x >/root/large; sync; rm /root/large; fstrim /
+        head -c 8000000 /dev/zero | tr "\0" x >/root/large; sync; rm /root/large; fstrim /
         head -c 3000000 /dev/urandom >/root/random; md5sum /root/random >/root/sums' </dev/null >out 2>err || status=$?
     [ "$status" = 0 ] || { echo "status $status"; cat err; false; }
     nothing_left
@@ -167,11 +250,11 @@ clean() {
     [ "$status" = 124 ]
     nothing_left
     rootlet cow create -q root.cow root
-    in_qemu root.cow </dev/null >console 2>err &
+    in_qemu --net user root.cow </dev/null >console 2>err &
     job=$!
     wait_for 'Linux version' console
     [ "$(in_run_folders | wc -l)" = 1 ]
-    [ "$(servers | wc -l)" = 1 ]
+    [ "$(servers | wc -l)" = 2 ]
     for pid in $(servers); do
         grep -q '^NoNewPrivs:.*1$' "/proc/$pid/status"
         grep -q '^CapEff:.*0000000000000000$' "/proc/$pid/status"
@@ -189,16 +272,17 @@ clean() {
     gcc -O1 -static -o initrd/init "$TOP/tests/boot/initramfs.c"
     # In the order in which they need each other, as far as this kernel has them.
     for m in virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk virtio_console \
-        crc16 mbcache jbd2 crc32c_generic ext4; do
+        crc16 mbcache jbd2 crc32c_generic ext4 failover net_failover virtio_net; do
         file=$(find "$folder/kernel" -name "$m.ko" -o -name "${m//_/-}.ko")
         [ -z "$file" ] || { cp "$file" initrd/; echo "/$(basename "$file")" >>initrd/load; }
     done
     [ -s initrd/load ] || skip "this kernel's modules are compressed, or built in"
     (cd initrd && find . | bsdcpio -o -H newc 2>/dev/null | gzip >../initrd.img)
     status=0
-    in_qemu --initrd initrd.img root -- sh -c 'cat; exit 9' <<<text >out 2>err || status=$?
+    in_qemu --initrd initrd.img --net user root -- sh -c 'cat; ip -4 addr show vec0 | grep -o 10.0.2.15; exit 9' \
+        <<<text >out 2>err || status=$?
     [ "$status" = 9 ] || { echo "status $status"; cat err; false; }
-    [ "$(cat out)" = text ]
+    [ "$(cat out)" = $'text\n10.0.2.15' ]
     clean root
     nothing_left
 }
@@ -240,8 +324,6 @@ and its modules; no modules were found for $version" ] || { cat err; false; }
     run --separate-stderr rootlet run --vm qemu --kernel /nowhere/k image -- true
     failed 125 "/nowhere/k: find kernel: No such file or directory"
     # What only UML can do.
-    run --separate-stderr rootlet run --vm qemu --kernel image --net user image
-    failed 1 "--net user: run under QEMU: only UML's guests have a network"
     run --separate-stderr rootlet run --vm qemu --kernel image --share . image
     failed 1 "--share: run under QEMU: only UML's guests see folders of the host"
     run --separate-stderr rootlet run --vm qemu --kernel image --gdb image

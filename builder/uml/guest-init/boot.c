@@ -224,6 +224,7 @@ void boot(char **arguments, char **variables)
 	if (!mount_own(&failure))
 		stop_machine(failure.subject, "cannot be mounted");
 	load_modules();
+	name_network();
 	read_words(&words);
 	enter(&words);
 	/* As the kernel does it: one that was asked for, and no other, or the first one that there is. */

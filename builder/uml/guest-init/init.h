@@ -76,6 +76,8 @@ bool leave_root(void);
 
 /* ---- network.c ---- */
 
+/* Gives the network of a virtual machine the name of UML's, if there is one. */
+void name_network(void);
 /* With network false only the loopback device. */
 bool start_network(bool network, struct failure *failure);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/in.h>
 #include <linux/mount.h>
@@ -12,6 +13,8 @@
 
 #define RESOLV_CONF     "/etc/resolv.conf"
 #define OUR_RESOLV_CONF "/run/rootlet-resolv.conf"
+
+#define DEVICES_MAX 64 /* numbers of devices that are looked at */
 
 /* A dotted one; there are only ours. */
 static struct sockaddr address(const char *text)
@@ -47,6 +50,49 @@ static long up(int fd, const char *device)
 	name_device(&request, device);
 	request.ifr_flags = IFF_UP | IFF_RUNNING;
 	return SYS(ioctl, fd, SIOCSIFFLAGS, &request);
+}
+
+static bool is_there(int fd, const char *device)
+{
+	struct ifreq request;
+
+	name_device(&request, device);
+	return SYS(ioctl, fd, SIOCGIFFLAGS, &request) == 0;
+}
+
+static bool is_virtio(int fd, struct ifreq *request)
+{
+	struct ethtool_drvinfo info;
+
+	memset(&info, 0, sizeof(info));
+	info.cmd = ETHTOOL_GDRVINFO;
+	request->ifr_data = (void *)&info;
+	return SYS(ioctl, fd, SIOCETHTOOL, request) == 0 && same(info.driver, "virtio_net");
+}
+
+static void rename_device(int fd, struct ifreq *request)
+{
+	/* One that is up keeps its name. */
+	request->ifr_flags = 0;
+	SYS(ioctl, fd, SIOCSIFFLAGS, request);
+	put(request->ifr_newname, request->ifr_newname + sizeof(request->ifr_newname), RL_NET_DEVICE);
+	SYS(ioctl, fd, SIOCSIFNAME, request);
+}
+
+void name_network(void)
+{
+	int fd = (int)SYS(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request;
+
+	if (fd < 0)
+		return;
+	for (int i = 1; i <= DEVICES_MAX && !is_there(fd, RL_NET_DEVICE); i++) {
+		memset(&request, 0, sizeof(request));
+		request.ifr_ifindex = i;
+		if (SYS(ioctl, fd, SIOCGIFNAME, &request) == 0 && is_virtio(fd, &request))
+			rename_device(fd, &request);
+	}
+	SYS(close, fd);
 }
 
 static long set_address(int fd, long what, const char *text)
@@ -99,6 +145,9 @@ bool start_network(bool network, struct failure *failure)
 	int fd = (int)SYS(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	long result = fd;
 
+	/* Somebody else's initramfs has not done it. */
+	if (network)
+		name_network();
 	if (fd >= 0) {
 		/* Without a loopback device, too, a guest can run. */
 		up(fd, "lo");
@@ -115,7 +164,7 @@ bool start_network(bool network, struct failure *failure)
 		return true;
 	if (result == -ENODEV || result == -EAFNOSUPPORT)
 		return fail(failure, RL_FATE_TROUBLE, (int)-result, RL_NET_DEVICE,
-			"set up (is UML_NET_VECTOR in the kernel?)");
+			"set up (is UML_NET_VECTOR, or for QEMU virtio_net, in the kernel?)");
 	if (result)
 		return fail(failure, RL_FATE_TROUBLE, (int)-result, RL_NET_DEVICE, "set up in the guest");
 	set_resolver();
