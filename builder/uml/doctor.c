@@ -41,19 +41,28 @@ static void add(struct report *report, const char *what, bool needed, bool good,
 		free(advice);
 }
 
-/* Runs a program; the last line of what it prints, or how it failed. */
-static bool try_program(char *const *argv, char **found)
+/* Runs a program. said: the end of what it prints; found: the last line of that, or how it failed. */
+static bool hear_program(char *const *argv, struct rl_buf *said, char **found)
 {
 	struct rl_spawn spawn = {.argv = argv, .in = -1, .out = -1, .err = -1};
 	struct rl_capture capture = {.seconds = TRIAL_SECONDS, .log = -1, .tail_size = 4096};
 	struct rl_error err = RL_ERROR_NONE;
 	bool good = rl_run_captured(&spawn, &capture, argv[0], &err) == 0;
 
-	*found = rl_last_line(&capture.tail);
+	*said = capture.tail;
+	*found = rl_last_line(said);
 	if (!*found && !good)
 		*found = rl_strdup(err.reason);
 	rl_error_clear(&err);
-	rl_buf_free(&capture.tail);
+	return good;
+}
+
+static bool try_program(char *const *argv, char **found)
+{
+	struct rl_buf said;
+	bool good = hear_program(argv, &said, found);
+
+	rl_buf_free(&said);
 	return good;
 }
 
@@ -397,6 +406,48 @@ static void check_network(struct report *report)
 	rl_error_clear(&err);
 }
 
+/* "QEMU emulator version 7.2.22 (Debian ...)", and more lines; NULL: something else. The caller frees it. */
+static char *qemu_version(const struct rl_buf *said)
+{
+	static const char words[] = "QEMU emulator version ";
+	const char *at = said->size ? memmem(said->data, said->size, words, strlen(words)) : NULL, *end;
+
+	if (!at)
+		return NULL;
+	at += strlen(words);
+	for (end = at; end < said->data + said->size && (isdigit((unsigned char)*end) || *end == '.'); end++)
+		;
+	return end > at ? rl_strndup(at, (size_t)(end - at)) : NULL;
+}
+
+static void check_qemu(struct report *report)
+{
+	char *path = rl_find_program(RL_QEMU_PROGRAM), *version = NULL, *trouble = NULL, *found;
+	char *argv[] = {path, "--version", NULL};
+	struct rl_buf said = RL_BUF_NONE;
+
+	if (path && hear_program(argv, &said, &trouble))
+		version = qemu_version(&said);
+	if (!path)
+		found = rl_strdup("there is no " RL_QEMU_PROGRAM);
+	else
+		found = rl_printf("%s: %s", path, version ? version : trouble ? trouble : "says no version");
+	add(report, "qemu", false, version != NULL, found,
+		rl_strdup("apt install qemu-system-x86; without it there is no --vm qemu"));
+	rl_buf_free(&said);
+	free(trouble);
+	free(version);
+	free(path);
+}
+
+static void check_kvm(struct report *report)
+{
+	char *found, *advice;
+	bool good = rl_kvm_check(RL_KVM_DEVICE, rl_kvm_processor(), &found, &advice);
+
+	add(report, "kvm", false, good, found, advice);
+}
+
 static void check_program(
 	struct report *report, const char *what, const char *program, bool needed, const char *advice)
 {
@@ -423,6 +474,8 @@ void rl_doctor(const char *kernel, const char *const *disks, size_t disk_count, 
 	check_pty(&report);
 	check_sandbox(&report);
 	check_network(&report);
+	check_qemu(&report);
+	check_kvm(&report);
 	check_program(&report, "compiler", "gcc", true, "apt install gcc");
 	check_program(&report, "make", "make", true, "apt install make");
 	check_program(&report, "source fallback", "apt-get", false,

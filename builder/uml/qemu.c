@@ -9,48 +9,18 @@
 #include "base/io.h"
 #include "base/mem.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROGRAM     "qemu-system-x86_64"
-#define BIT_VMX     (1u << 5) /* of ecx of leaf 1 */
-#define BIT_SVM     (1u << 2) /* of ecx of leaf 0x80000001 */
+#define PROGRAM     RL_QEMU_PROGRAM
 #define CMDLINE_MAX 2047 /* COMMAND_LINE_SIZE of arch/x86 less the NUL */
 
 /* ---- what is needed ---- */
-
-/* The processor's own means, VMX or SVM. Where KVM does without, it only runs kernels that were made for that. */
-static bool has_virtualization(void)
-{
-	unsigned a, b, c, d;
-
-	return (__get_cpuid(1, &a, &b, &c, &d) && c & BIT_VMX) ||
-	       (__get_cpuid(0x80000001, &a, &b, &c, &d) && c & BIT_SVM);
-}
-
-/* The device may be there without the right to use it, or without anything behind it. */
-static bool has_kvm(void)
-{
-	int fd, machine = -1;
-
-	if (!has_virtualization())
-		return false;
-	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
-		machine = ioctl(fd, KVM_CREATE_VM, 0);
-	if (machine >= 0)
-		close(machine);
-	rl_close(&fd);
-	return machine >= 0;
-}
 
 static int absolute(const char *path, const char *action, char **real, struct rl_error *err)
 {
@@ -247,7 +217,8 @@ static int add_words(const struct rl_boot *boot, struct rl_argv *argv, struct rl
 static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err)
 {
 	const struct rl_guest *guest = boot->guest;
-	bool kvm = guest->accel ? strcmp(guest->accel, "kvm") == 0 : has_kvm();
+	bool kvm = guest->accel ? strcmp(guest->accel, "kvm") == 0
+				: rl_kvm_check(RL_KVM_DEVICE, rl_kvm_processor(), NULL, NULL);
 	char umid[RL_UMID_MAX + 1];
 
 	rl_umid(guest, umid);

@@ -24,6 +24,7 @@
  *     server.c    what these two processes begin with
  *     guest.c     the run as a whole
  *     engine.c    what of it is particular to UML, and qemu.c to a virtual machine of QEMU
+ *     kvm.c       whether such a machine can be had of KVM
  *     initramfs.c what such a machine's kernel begins with; modules.c finds the modules for it
  *     doctor.c    rl_doctor()
  *     control.c   guests that run: found, talked to, ended
@@ -534,6 +535,20 @@ extern const struct rl_engine rl_engine_uml, rl_engine_qemu;
 
 /* What a panic says of itself, wherever it stands, or how the program ended; the caller frees it. */
 char *rl_panic_reason(const struct rl_relay *relay);
+
+#define RL_QEMU_PROGRAM "qemu-system-x86_64"
+
+/* ---- kvm.c ---- */
+
+#define RL_KVM_DEVICE "/dev/kvm"
+
+/* It has the means: VMX or SVM. */
+bool rl_kvm_processor(void);
+/*
+ * Whether this user can have machines of that device, on such a processor; what was seen, and what to do if not (else
+ * NULL), which the caller frees. found and advice may be NULL.
+ */
+bool rl_kvm_check(const char *device, bool processor, char **found, char **advice);
 
 /* ---- initramfs.c ---- */
 

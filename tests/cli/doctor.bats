@@ -33,6 +33,10 @@ in_place() {
     run --separate-stderr rootlet doctor --json empty.ext4
     [ "$status" = 1 ]
     python3 -c 'import json, sys
-disk, = [f for f in json.load(sys.stdin) if f["what"] == "disk"]
+found = json.load(sys.stdin)
+for what in "qemu", "kvm":
+    one, = [f for f in found if f["what"] == what]
+    assert not one["needed"] and one["good"] == ("advice" not in one), one
+disk, = [f for f in found if f["what"] == "disk"]
 assert not disk["good"] and disk["needed"] and "it is empty" in disk["found"] and disk["advice"], disk' <<<"$output"
 }

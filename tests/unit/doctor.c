@@ -4,10 +4,11 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/process.h"
-#include "uml/uml.h"
+#include "uml/uml-internal.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -211,6 +212,90 @@ static void kernels(void **state)
 	free(kernel);
 }
 
+static void qemu(void **state)
+{
+	char *program = rl_printf("%s/qemu-system-x86_64", folder);
+	char *path = rl_strdup(getenv("PATH"));
+	struct seen seen;
+
+	(void)state;
+	setenv("PATH", folder, 1);
+	seen = look("qemu", NULL, "/nowhere", NULL);
+	assert_seen(&seen, false, "there is no qemu-system-x86_64", "apt install qemu-system-x86");
+	write_file(program, "#!/bin/sh\necho QEMU emulator version 7.2.22 '(Debian 1:7.2)'\necho Copyright\n",
+		0700);
+	seen = look("qemu", NULL, "/nowhere", NULL);
+	assert_true(seen.good && !seen.needed);
+	assert_non_null(strstr(seen.found, "/qemu-system-x86_64: 7.2.22"));
+	write_file(program, "#!/bin/sh\necho no library >&2\nexit 127\n", 0700);
+	seen = look("qemu", NULL, "/nowhere", NULL);
+	assert_seen(&seen, false, "/qemu-system-x86_64: no library", "apt install qemu-system-x86");
+	write_file(program, "#!/bin/sh\n", 0700);
+	seen = look("qemu", NULL, "/nowhere", NULL);
+	assert_seen(&seen, false, "/qemu-system-x86_64: says no version", "apt install qemu-system-x86");
+	unlink(program);
+	setenv("PATH", path, 1);
+	free(program);
+	free(path);
+}
+
+static int check_kvm(const char *device, bool processor, const char *found, const char *advice)
+{
+	char *seen, *told;
+	bool good = rl_kvm_check(device, processor, &seen, &told);
+
+	UNIT_CHECK(!good);
+	UNIT_CHECK(strstr(seen, found));
+	UNIT_CHECK(strstr(told, advice));
+	UNIT_CHECK(strstr(told, "without KVM --vm qemu computes in software"));
+	UNIT_CHECK(!rl_kvm_check(device, processor, NULL, NULL));
+	free(seen);
+	free(told);
+	return 0;
+}
+
+static int without_rights(void *path)
+{
+	const struct group *group = getgrgid(1);
+	char *advice = group ? rl_printf("adduser nobody %s, and log in anew", group->gr_name) : NULL;
+	char *text = rl_printf("chgrp kvm %s && chmod 660 %s && adduser nobody kvm, and log in anew",
+		(char *)path, (char *)path);
+	int line;
+
+	if (chown(path, 0, 1) || setgroups(0, NULL) || setresgid(65534, 65534, 65534) ||
+		setresuid(65534, 65534, 0))
+		return UNIT_NOT_HERE;
+	line = check_kvm(path, true, "Permission denied", text);
+	/* The group may use it. */
+	if (!line && advice && (seteuid(0) || chmod(path, 0660) || seteuid(65534)))
+		line = __LINE__;
+	if (!line && advice)
+		line = check_kvm(path, true, "Permission denied", advice);
+	free(advice);
+	free(text);
+	return line;
+}
+
+static void kvm(void **state)
+{
+	char *device = rl_printf("%s/kvm", folder);
+	struct seen seen = look("kvm", NULL, NULL, NULL);
+
+	(void)state;
+	/* Whatever this host has. */
+	assert_true(seen.any && !seen.needed && seen.good == !seen.advice[0]);
+	assert_int_equal(check_kvm("/dev/null", false, "neither VMX nor SVM", "firmware"), 0);
+	assert_int_equal(check_kvm(device, true, "No such file", "modprobe kvm_intel"), 0);
+	assert_int_equal(check_kvm("/dev/null", true, "/dev/null: ", "dmesg"), 0);
+	write_file(device, "", 0600);
+	/* A user without an entry is not called nobody. */
+	if (geteuid() == 0 && getpwuid(65534)) {
+		assert_int_equal(chmod(folder, 0755), 0);
+		unit_child(without_rights, device);
+	}
+	free(device);
+}
+
 static pid_t hold_lock(const char *path)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -267,6 +352,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(surroundings),
 		cmocka_unit_test(kernels),
+		cmocka_unit_test(qemu),
+		cmocka_unit_test(kvm),
 		cmocka_unit_test(disks),
 	};
 
