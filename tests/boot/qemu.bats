@@ -100,11 +100,12 @@ run { append = { "rootlet.demo=1" }  net = user }
 END
     cat >address <<'END'
 #!/bin/sh
+# The resolver comes last.
 for i in $(seq 100); do
-    ! ip -4 addr show vec0 | grep 'inet ' || break
+    ! grep nameserver /etc/resolv.conf || break
     usleep 100000
 done
-cat /etc/resolv.conf
+ip -4 addr show vec0
 END
     rootlet build -q --recipes "$TOP" -o own own.conf
     status=0
