@@ -304,10 +304,8 @@ static int follow_cow(struct rl_cmd *cmd, struct machine *m, struct rl_guest_dis
 	rl_disk_close(opened);
 	if (disk->cow && m->ephemeral && !disk->read_only)
 		return rl_fail(&cmd->err, disk->cow, "run",
-			"it is a COW file, and there is no second one over one: `rootlet cow commit -o` "
-			"makes "
-			"a "
-			"disk of it for --ephemeral");
+			"it is a COW file, and there is no second one over one: `rootlet cow commit -o "
+			"FILE` makes a disk of it for --ephemeral");
 	return 0;
 }
 
