@@ -28,6 +28,7 @@ enum {
 	OPT_APPEND,
 	OPT_UNBOUND,
 	OPT_EPHEMERAL,
+	OPT_CONSOLES,
 	OPT_SNAPSHOT,
 	OPT_VM,
 	OPT_INITRD,
@@ -44,6 +45,7 @@ static const struct rl_option options[] = {
 	{OPT_TIMEOUT, "timeout", "SECONDS", "end the guest after so long: 90, 5m; 0: never"},
 	{OPT_APPEND, "append", "KERNELARGS", "more words for the kernel's command line"},
 	{OPT_UNBOUND, "unbound", NULL, "UML's processes on all processors of the host, which is slower"},
+	{OPT_CONSOLES, "consoles", "N", "so many more consoles, each of them a pty of this host (0)"},
 	{OPT_VM, "vm", "uml|qemu", "what runs the kernel: itself, as UML, or a virtual machine (uml)"},
 	{OPT_INITRD, "initrd", "FILE", "qemu: an initramfs in the place of rootlet's own"},
 	{OPT_MODULES, "modules", "DIR", "qemu: the kernel's modules (lib/modules beside it)"},
@@ -58,10 +60,12 @@ static const struct rl_option options[] = {
 	{0, NULL, NULL, NULL},
 };
 
+_Static_assert(RL_RUN_CONSOLES_MAX == RL_CONSOLES_MAX, "a recipe can say what can be run");
+
 struct machine {
 	struct rl_guest guest;
 	const char *target, *folder;
-	bool has_timeout;
+	bool has_timeout, has_consoles;
 	bool ephemeral;
 	const char *snapshot;
 	int *unnamed; /* descriptors of COW files */
@@ -123,8 +127,22 @@ static int check_vm(struct rl_cmd *cmd, const struct machine *m)
 {
 	if (m->guest.vm == RL_VM_UML)
 		return m->qemu_option ? rl_cmd_usage(cmd, "%s is for --vm qemu", m->qemu_option) : 0;
+	if (m->guest.consoles > RL_VM_QEMU_CONSOLES)
+		return rl_cmd_usage(cmd, "--consoles: with --vm qemu at most %d", RL_VM_QEMU_CONSOLES);
 	if (!m->guest.kernel)
 		return rl_cmd_usage(cmd, "--vm qemu needs a kernel for x86-64: --kernel /boot/vmlinuz-...");
+	return 0;
+}
+
+static int take_consoles(struct rl_cmd *cmd, struct machine *m)
+{
+	uint64_t count;
+
+	if (!rl_parse_u64(cmd->value, RL_CONSOLES_MAX, &count))
+		return rl_cmd_usage(
+			cmd, "--consoles takes a number from 0 to %d, not '%s'", RL_CONSOLES_MAX, cmd->value);
+	m->guest.consoles = count;
+	m->has_consoles = true;
 	return 0;
 }
 
@@ -157,7 +175,10 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 			add_words(&m->append, cmd->value);
 		else if (id == OPT_UNBOUND)
 			m->guest.unbound = true;
-		else if ((taken = rl_kernel_option(&m->work, cmd, id)) != 0) {
+		else if (id == OPT_CONSOLES) {
+			if (take_consoles(cmd, m))
+				return -1;
+		} else if ((taken = rl_kernel_option(&m->work, cmd, id)) != 0) {
 			if (taken < 0)
 				return -1;
 		} else if (id == RL_OPT_TAP) {
@@ -183,6 +204,8 @@ static int parse(struct rl_cmd *cmd, struct machine *m)
 		return rl_cmd_usage(cmd, "which recipe or image?");
 	if (id != RL_CMD_USAGE && m->command.option && !m->command.arguments.count)
 		return rl_cmd_usage(cmd, "%s is for a command, which stands behind a --", m->command.option);
+	if (id != RL_CMD_USAGE && m->has_consoles && m->command.arguments.count)
+		return rl_cmd_usage(cmd, "--consoles is for a guest that runs its own init, not a command");
 	return id == RL_CMD_USAGE || check_vm(cmd, m) ? -1 : rl_outside_check(&m->outside, cmd);
 }
 
@@ -232,6 +255,8 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 		m->guest.memory = run->mem;
 	if (!m->has_timeout)
 		m->guest.seconds = run->timeout;
+	if (!m->has_consoles && !m->command.arguments.count)
+		m->guest.consoles = run->consoles;
 	return result;
 }
 
@@ -334,6 +359,11 @@ static void say_how_to_leave(void *context)
 	rl_cmd_note(context, "Ctrl-A x ends the guest");
 }
 
+static void tell_console(void *context, const struct rl_guest *guest, const char *terminal, const char *path)
+{
+	rl_cmd_note(context, "%s: %s is %s", guest->name ? guest->name : "guest", terminal, path);
+}
+
 /* How a guest that ran its own init ended. */
 static int boot(struct rl_cmd *cmd, struct machine *m)
 {
@@ -388,6 +418,7 @@ static int start(struct rl_cmd *cmd, struct machine *m)
 	m->guest.append = (const char *const *)words.items;
 	m->guest.append_count = words.count;
 	m->guest.on_terminal = say_how_to_leave;
+	m->guest.on_console = tell_console;
 	m->guest.context = cmd;
 	rl_outside_apply(&m->outside, m->recipes.image.name ? &m->recipes.image.run : NULL, &m->guest);
 	rl_tap_listen(&m->tap, &m->guest);
@@ -438,7 +469,9 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMM
 	"boot a recipe's disks, or an image; run a command in it",
 	"The first disk is the root, /dev/ubda. On a terminal the guest has it: Ctrl-A x ends the guest.\n"
 	"Otherwise its console goes to standard output. With --kernel there need not be a disk at all.\n"
-	"Before the boot the kernel's .config is looked at for what it needs.\n\n"
+	"Before the boot the kernel's .config is looked at for what it needs. --consoles are told as "
+	"/dev/pts/N:\n"
+	"attach with screen(1) or its like.\n\n"
 	"With a command no init of the image's runs, and nothing needs to be in it but the command: the root "
 	"is\n"
 	"mounted, in it /proc, /sys, /dev, /run and the disks that its /etc/fstab names (/dev/ubdb, ...), "

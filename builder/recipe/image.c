@@ -75,7 +75,8 @@ static int read_run(struct rl_document *document, struct rl_run_recipe *run)
 	       rl_read_seconds(&section, "timeout", &run->timeout) |
 	       rl_read_list(&section, "append", rl_check_word, &run->append) |
 	       rl_read_text(&section, "net", check_net, &run->net) |
-	       rl_read_list(&section, "forward", check_forward, &run->forward);
+	       rl_read_list(&section, "forward", check_forward, &run->forward) |
+	       rl_read_number(&section, "consoles", RL_RUN_CONSOLES_MAX, &run->consoles);
 }
 
 /* ---- whole recipes ---- */
@@ -260,7 +261,7 @@ static int load_image_file(const struct rl_recipe_roots *roots, const char *file
 		RL_KEY("gateway"), RL_KEY_LIST("dns"), CFG_END()};
 	cfg_opt_t variable[] = {RL_KEYS_OF(&document), RL_KEY("value"), CFG_END()};
 	cfg_opt_t run[] = {RL_KEYS_OF(&document), RL_KEY("kernel"), RL_KEY("mem"), RL_KEY("timeout"),
-		RL_KEY_LIST("append"), RL_KEY("net"), RL_KEY_LIST("forward"), CFG_END()};
+		RL_KEY_LIST("append"), RL_KEY("net"), RL_KEY_LIST("forward"), RL_KEY("consoles"), CFG_END()};
 	cfg_opt_t test[] = {RL_KEYS_OF(&document), RL_KEY_LIST("command"), RL_KEY_LIST("env"), RL_KEY("user"),
 		RL_KEY("input"), RL_KEY_LIST("append"), RL_KEY("expect-status"), RL_KEY_LIST("expect-output"),
 		RL_KEY("timeout"), CFG_END()};

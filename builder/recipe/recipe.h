@@ -197,6 +197,8 @@ struct rl_network {
 	struct rl_list dns; /* addresses */
 };
 
+#define RL_RUN_CONSOLES_MAX 15
+
 struct rl_run_recipe {
 	char *kernel; /* a path, or a package that has boot/linux; "": the default */
 	uint64_t mem; /* bytes; 0: the default */
@@ -204,6 +206,7 @@ struct rl_run_recipe {
 	struct rl_list append; /* words for the kernel's command line */
 	char *net; /* "user", "none"; "": nothing is said */
 	struct rl_list forward; /* as base/forward.h has them */
+	uint64_t consoles; /* besides the first, up to RL_RUN_CONSOLES_MAX */
 };
 
 /* What `rootlet test` boots the image for. */

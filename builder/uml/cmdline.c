@@ -108,6 +108,23 @@ static int add_shares(const struct rl_guest *guest, struct rl_argv *argv, struct
 	return 0;
 }
 
+/* Consoles that nobody has go nowhere. */
+static void add_consoles(const struct rl_boot *boot, struct rl_argv *argv)
+{
+	size_t count = boot->guest->consoles;
+
+	rl_argv_add(argv, "con=null");
+	rl_argv_printf(argv, "con0=fd:%d,fd:%d", boot->console, boot->console);
+	for (size_t i = 0; i < count; i++)
+		rl_argv_printf(argv, "con%zu=fd:%d,fd:%d", i + 1, boot->consoles[i], boot->consoles[i]);
+	if (count) {
+		char *word = rl_consoles_word(rl_engine_uml.terminals, count);
+
+		rl_argv_add(argv, word);
+		free(word);
+	}
+}
+
 static int add_network(const struct rl_guest *guest, int network, struct rl_argv *argv, struct rl_error *err)
 {
 	char *mac = rl_net_mac(guest->name ? guest->name : "guest");
@@ -121,9 +138,9 @@ static int add_network(const struct rl_guest *guest, int network, struct rl_argv
 	return 0;
 }
 
-int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, int network,
-	struct rl_argv *argv, struct rl_error *err)
+int rl_cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err)
 {
+	const struct rl_guest *guest = boot->guest;
 	uint64_t memory = guest->memory ? guest->memory : RL_MEMORY_DEFAULT;
 	char umid[RL_UMID_MAX + 1];
 	size_t size = 0;
@@ -137,26 +154,25 @@ int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int 
 	for (size_t i = 0; i < guest->disk_count; i++)
 		/* With "d" a raw disk stays one, whatever a guest writes to its beginning. */
 		rl_argv_printf(argv, "ubd%zu%s%s=/proc/self/fd/%d", i, guest->disks[i].read_only ? "r" : "",
-			guest->disks[i].cow ? "" : "d", disks[i]);
+			guest->disks[i].cow ? "" : "d", boot->disks[i]);
 	if (guest->disk_count && !guest->command) {
 		rl_argv_add(argv, "root=/dev/ubda");
 		rl_argv_add(argv, guest->disks[0].read_only ? "ro" : "rw");
 	}
-	rl_argv_add(argv, "con=null");
-	rl_argv_printf(argv, "con0=fd:%d,fd:%d", console, console);
+	add_consoles(boot, argv);
 	if (add_shares(guest, argv, err))
 		return -1;
 	rl_argv_add(argv, "uml_dir=.");
 	rl_umid(guest, umid);
 	rl_argv_printf(argv, "umid=%s", umid);
-	if (guest->network && add_network(guest, network, argv, err))
+	if (guest->network && add_network(guest, boot->network, argv, err))
 		return -1;
 	if (rl_append_check(guest, err))
 		return -1;
 	for (size_t i = 0; i < guest->append_count; i++)
 		rl_argv_add(argv, guest->append[i]);
 	if (guest->command)
-		add_job(disks[RL_JOB_DISK], channel, argv);
+		add_job(boot->disks[RL_JOB_DISK], boot->channel, argv);
 	for (size_t i = 1; i < argv->count; i++)
 		size += strlen(argv->items[i]) + 1;
 	if (size > RL_CMDLINE_MAX)

@@ -56,7 +56,7 @@ static int find(struct rl_boot *boot, struct rl_error *err)
 
 static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err)
 {
-	if (rl_cmdline(boot->guest, boot->disks, boot->console, boot->channel, boot->network, argv, err))
+	if (rl_cmdline(boot, argv, err))
 		return -1;
 	return rl_preflight(boot->guest, boot->program, boot->disks, argv, err);
 }
@@ -103,6 +103,7 @@ static int conclude(const struct rl_boot *boot, const struct rl_relay *relay, st
 
 const struct rl_engine rl_engine_uml = {
 	.channel = RL_CHANNEL_TTY,
+	.terminals = "tty",
 	.fixed = true,
 	.bound = true,
 	.memory_file = true,

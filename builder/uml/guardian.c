@@ -63,25 +63,30 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static bool keep(int fd)
+static int keep(const int *fds, size_t count)
 {
-	return fd < 0 || fcntl(fd, F_SETFD, 0) == 0;
+	for (size_t i = 0; i < count; i++)
+		if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, 0))
+			return -1;
+	return 0;
 }
 
-/* Only 0, 1, 2, the console, the channel, the network and the disks are handed over. */
+/* Only 0, 1, 2, the consoles, the channel, the network and the disks are handed over. */
 static int hand_over(const struct rl_guardian_job *job)
 {
+	const int others[] = {job->console->guest, job->channel, job->network, job->initramfs};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null < 0 || dup2(null, 0) < 0 || dup2(job->messages, 1) < 0 || dup2(job->messages, 2) < 0)
 		return -1;
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-	if (!keep(job->console->guest) || !keep(job->channel) || !keep(job->network) || !keep(job->initramfs))
-		return -1;
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
-		if (!keep(job->disks[i]) || !keep(job->served[i].guest))
+		if (keep(&job->served[i].guest, 1))
 			return -1;
-	return 0;
+	return keep(others, RL_COUNT(others)) || keep(job->consoles, RL_CONSOLES_MAX) ||
+			       keep(job->disks, RL_DISKS_MAX)
+		       ? -1
+		       : 0;
 }
 
 static void become_uml(const struct rl_guardian_job *job, pid_t parent, int report)

@@ -24,6 +24,8 @@ struct run {
 	bool filled[3]; /* 0, 1, 2 were closed, and are /dev/null for the time of the run */
 	struct rl_argv argv;
 	struct rl_console console;
+	struct rl_ptys ptys;
+	int consoles[RL_CONSOLES_MAX]; /* the guest's ends of theirs */
 	struct rl_net net;
 	struct rl_confine confine; /* if there are shares */
 	struct rl_guardian guardian;
@@ -112,6 +114,10 @@ static int check(struct run *run, struct rl_error *err)
 		return -1;
 	if (guest->network && rl_net_open(&run->net, guest, err))
 		return -1;
+	if (rl_ptys_open(&run->ptys, guest->consoles, engine->line, err))
+		return -1;
+	for (size_t i = 0; i < run->ptys.count; i++)
+		run->consoles[i] = run->ptys.items[i].console.guest;
 	run->boot.network = run->net.guest;
 	run->boot.console = run->console.guest;
 	run->boot.channel = run->channel[1];
@@ -146,6 +152,7 @@ static int start(struct run *run, struct rl_error *err)
 		.messages = run->messages[1],
 		.channel = run->channel[1],
 		.network = run->net.guest,
+		.consoles = run->consoles,
 		.confine = run->guest->share_count ? &run->confine : NULL,
 		.initramfs = run->boot.initramfs,
 		.fixed = run->engine->fixed,
@@ -154,11 +161,14 @@ static int start(struct run *run, struct rl_error *err)
 		.stopped = run->guest->on_stopped != NULL,
 	};
 
+	rl_ptys_tell(&run->ptys, run->guest, run->engine->terminals);
 	if (run->console.terminal && run->guest->on_terminal)
 		run->guest->on_terminal(run->guest->context);
 	if (rl_guardian_start(&run->guardian, &job, err))
 		return -1;
 	rl_close(&run->console.guest);
+	for (size_t i = 0; i < run->ptys.count; i++)
+		rl_close(&run->ptys.items[i].console.guest);
 	rl_close(&run->channel[1]);
 	rl_close(&run->net.guest);
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
@@ -236,6 +246,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 		.seconds = run->guest->seconds,
 		.name = run->name,
 		.listener = run->guest->listener,
+		.ptys = &run->ptys,
 	};
 	run->session = (struct rl_session){
 		.relay = &run->relay,
@@ -284,6 +295,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 		.job = RL_JOB_NONE,
 		.argv = RL_ARGV_NONE,
 		.console = RL_CONSOLE_NONE,
+		.ptys = {.watch = -1},
 		.net = RL_NET_NONE,
 		.confine = RL_CONFINE_NONE,
 		.guardian = RL_GUARDIAN_NONE,
@@ -292,10 +304,14 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 
 	for (size_t i = 0; i < RL_DISKS_MAX; i++)
 		run.disks[i] = -1;
+	for (size_t i = 0; i < RL_CONSOLES_MAX; i++)
+		run.consoles[i] = -1;
 	rl_boot_init(&run.boot, guest, run.disks);
+	run.boot.consoles = run.consoles;
 	*result = (struct rl_guest_result){.end = RL_GUEST_OFF};
 	status = attempt(&run, result, err);
 	rl_console_close(&run.console);
+	rl_ptys_close(&run.ptys);
 	rl_guardian_close(&run.guardian);
 	rl_net_close(&run.net);
 	if (guest->command)

@@ -68,6 +68,9 @@ static int check_guest(const struct rl_guest *guest, struct rl_error *err)
 	if (guest->on_stopped)
 		return rl_fail(
 			err, "--gdb", action, "only UML is a process that a debugger can be attached to");
+	if (guest->consoles > RL_VM_QEMU_CONSOLES)
+		return rl_fail(err, "consoles", action, "such a machine has at most %d besides the first",
+			RL_VM_QEMU_CONSOLES);
 	for (size_t i = 0; i < guest->append_count; i++)
 		if (strncmp(guest->append[i], "time-travel", strlen("time-travel")) == 0)
 			return rl_fail(err, guest->append[i], action, "only UML has such a clock");
@@ -198,6 +201,11 @@ static int add_words(const struct rl_boot *boot, struct rl_argv *argv, struct rl
 	rl_buf_text(&words, "console=ttyS0 panic=-1");
 	if (guest->disk_count && !guest->command)
 		rl_buf_printf(&words, " root=/dev/%sa %s", disk, guest->disks[0].read_only ? "ro" : "rw");
+	if (guest->consoles) {
+		text = rl_consoles_word(rl_engine_qemu.terminals, guest->consoles);
+		rl_buf_printf(&words, " %s", text);
+		free(text);
+	}
 	for (size_t i = 0; i < guest->append_count; i++)
 		rl_buf_printf(&words, " %s", guest->append[i]);
 	/* The last ones, so that they hold. */
@@ -212,6 +220,15 @@ static int add_words(const struct rl_boot *boot, struct rl_argv *argv, struct rl
 		add_pair(argv, "-append", text);
 	free(text);
 	return result;
+}
+
+/* Not as the terminal that it is: QEMU would look for modem lines there. */
+static void add_line(struct rl_argv *argv, size_t number, int fd)
+{
+	rl_argv_add(argv, "-chardev");
+	rl_argv_printf(argv, "pipe,id=console%zu,path=/proc/self/fd/%d", number, fd);
+	rl_argv_add(argv, "-serial");
+	rl_argv_printf(argv, "chardev:console%zu", number);
 }
 
 static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err)
@@ -237,10 +254,9 @@ static int cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_e
 	rl_argv_add(argv, "-m");
 	rl_argv_printf(argv, "size=%lluK",
 		(unsigned long long)(guest->memory ? guest->memory : RL_VM_QEMU_MEMORY) / 1024);
-	/* Not as the terminal that it is: QEMU would look for modem lines there. */
-	rl_argv_add(argv, "-chardev");
-	rl_argv_printf(argv, "pipe,id=console,path=/proc/self/fd/%d", boot->console);
-	add_pair(argv, "-serial", "chardev:console");
+	add_line(argv, 0, boot->console);
+	for (size_t i = 0; i < guest->consoles; i++)
+		add_line(argv, i + 1, boot->consoles[i]);
 	add_disks(boot, argv);
 	if (boot->channel >= 0) {
 		rl_argv_add(argv, "-chardev");
@@ -336,6 +352,7 @@ static int conclude(const struct rl_boot *boot, const struct rl_relay *relay, st
 
 const struct rl_engine rl_engine_qemu = {
 	.channel = RL_CHANNEL_PORT,
+	.terminals = "ttyS",
 	.line = true,
 	.memory = RL_VM_QEMU_MEMORY,
 	.find = find,

@@ -23,7 +23,8 @@ enum { LINK, GUEST, MESSAGES, INPUT, OUTPUT, WINCH, POLLED };
 
 struct state {
 	struct rl_relay *relay;
-	struct pollfd fds[POLLED]; /* fd -1: closed, or not wanted now */
+	struct pollfd fds[POLLED + RL_PTYS_POLLED]; /* fd -1: closed, or not wanted now */
+	size_t polled;
 	int guest, messages, input;
 	struct rl_buf to_guest, to_output;
 	struct rl_escape escape;
@@ -61,18 +62,24 @@ static void prepare(struct state *s)
 	/* A terminal is always read: there may be the escape key. */
 	want(s, INPUT, s->to_guest.size && !s->relay->console->terminal ? -1 : s->input, POLLIN);
 	want(s, OUTPUT, STDOUT_FILENO, full ? POLLOUT : 0);
+	s->polled = POLLED + rl_ptys_prepare(s->relay->ptys, s->fds + POLLED);
 	s->fds[WINCH].revents = 0;
 }
 
 /* How long to wait at most; false: as long as it takes. */
 static bool time_limit(const struct state *s, struct timespec *limit)
 {
-	int64_t left = s->end_ms - rl_now_ms();
+	int64_t next = rl_ptys_next(s->relay->ptys), end = s->end_ms, left;
 
 	if (s->ended && !s->to_output.size)
-		left = 0; /* only what is in the console's buffer is still to be read */
-	else if (s->end_ms == INT64_MAX || (s->relay->stop && !s->ended))
+		end = 0; /* only what is in the console's buffer is still to be read */
+	else if (s->relay->stop && !s->ended)
+		end = INT64_MAX;
+	if (next < end)
+		end = next;
+	if (end == INT64_MAX)
 		return false;
+	left = end - rl_now_ms();
 	if (left < 0)
 		left = 0;
 	*limit = (struct timespec){.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
@@ -139,9 +146,11 @@ static int handle(struct state *s, struct rl_error *err)
 
 	if (fds[WINCH].revents && read(fds[WINCH].fd, &info, sizeof(info)) > 0)
 		rl_console_resize(s->relay->console);
+	rl_ptys_handle(s->relay->ptys, fds + POLLED);
 	if (fds[LINK].revents) {
 		if (rl_guardian_ended(s->relay->guardian, &s->relay->end, err))
 			return -1;
+		rl_ptys_end(s->relay->ptys);
 		s->ended = true;
 		s->to_guest.size = 0;
 		s->input = -1;
@@ -179,7 +188,7 @@ static int step(struct state *s, const sigset_t *blocked, const sigset_t *open, 
 		s->relay->signal = rl_signal_caught();
 		stop(s, RL_STOP_SIGNAL);
 	}
-	if (ppoll(s->fds, POLLED, time_limit(s, &limit) ? &limit : NULL, open) < 0)
+	if (ppoll(s->fds, s->polled, time_limit(s, &limit) ? &limit : NULL, open) < 0)
 		number = errno;
 	sigprocmask(SIG_SETMASK, open, NULL);
 	if (number == EINTR)

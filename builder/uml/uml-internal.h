@@ -11,6 +11,7 @@
  *     processor.c which of the host's processors the guest runs on
  *     confine.c   the root and the namespaces of a guest that has shares
  *     console.c   the two ends of the guest's console; this process's terminal
+ *     ptys.c      further consoles, which are ptys of this host
  *     text.c      what is done to the console's bytes: escape key, line ends, a panic's words
  *     relay.c     moves the console's bytes and watches for the end, signals and the time limit
  *     channel.h   what we and our init in a guest that runs a command say to each other
@@ -39,6 +40,7 @@
 #include "uml/channel.h"
 #include "uml/uml.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +52,8 @@
 #define RL_MEMORY_DEFAULT ((uint64_t)128 * 1024 * 1024)
 #define RL_CMDLINE_MAX    4095 /* COMMAND_LINE_SIZE of arch/um less the NUL */
 
+struct rl_boot;
+
 /* ---- cmdline.c ---- */
 
 /*
@@ -60,11 +64,10 @@
 
 /*
  * Fills argv. UML opens the disks again through /proc/self/fd/N, so their paths may hold the commas
- * and colons at which it splits; both ends of its console are the descriptor console, and those of the
- * channel, for a command, that one; network is the socket of its network, if it has one.
+ * and colons at which it splits; both ends of a console are the boot's descriptor of it, and so are those
+ * of the channel, for a command.
  */
-int rl_cmdline(const struct rl_guest *guest, const int *disks, int console, int channel, int network,
-	struct rl_argv *argv, struct rl_error *err);
+int rl_cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error *err);
 
 /* Fails if a word of the guest's is none that the kernel's command line can have. */
 int rl_append_check(const struct rl_guest *guest, struct rl_error *err);
@@ -195,6 +198,47 @@ void rl_console_resize(const struct rl_console *console);
 /* Puts the terminal back and closes both ends. */
 void rl_console_close(struct rl_console *console);
 
+/* ---- ptys.c ---- */
+
+struct rl_pty {
+	struct rl_console console; /* the guest's, to which these bytes go */
+	int fd; /* our side of the pty; -1: none */
+	char *path; /* of the other one */
+	bool used; /* somebody has that open */
+	bool unread; /* something may be left that was written to it */
+	struct rl_buf to_guest, to_user;
+	int64_t next_ms; /* when more may go to the guest, in rl_now_ms()'s time */
+};
+
+#define RL_PTY_NONE                                                                                          \
+	{                                                                                                    \
+		.console = RL_CONSOLE_NONE, .fd = -1                                                         \
+	}
+
+struct rl_ptys {
+	struct rl_pty items[RL_CONSOLES_MAX];
+	size_t count;
+	int watch; /* inotify, for their being opened; -1: none */
+};
+
+/* How many descriptors they have to poll. */
+#define RL_PTYS_POLLED (1 + 2 * RL_CONSOLES_MAX)
+
+/* line: for serial lines of QEMU. The guest's ends are closed here once the guest has them. */
+int rl_ptys_open(struct rl_ptys *ptys, size_t count, bool line, struct rl_error *err);
+void rl_ptys_close(struct rl_ptys *ptys);
+/* Tells whoever wants to know which is which; terminals: how their names begin in the guest. */
+void rl_ptys_tell(const struct rl_ptys *ptys, const struct rl_guest *guest, const char *terminals);
+/* The word of the kernel's command line that tells the guest; the caller frees it. */
+char *rl_consoles_word(const char *terminals, size_t count);
+/* Fills descriptors to poll, and says how many; then does what can be done. */
+size_t rl_ptys_prepare(const struct rl_ptys *ptys, struct pollfd *fds);
+void rl_ptys_handle(struct rl_ptys *ptys, const struct pollfd *fds);
+/* When to handle them at the latest, whatever poll() says, in rl_now_ms()'s time; INT64_MAX: never. */
+int64_t rl_ptys_next(const struct rl_ptys *ptys);
+/* The guest has ended: passes on its last words, as far as that is possible at once, and closes. */
+void rl_ptys_end(struct rl_ptys *ptys);
+
 /* ---- text.c ---- */
 
 /* The escape key of the terminal. */
@@ -233,6 +277,7 @@ struct rl_guardian_job {
 	const struct rl_nbd *served; /* RL_DISKS_MAX: their ends it inherits too */
 	int messages; /* becomes UML's stdout and stderr */
 	int channel, network, initramfs; /* further ones that it inherits; -1: none */
+	const int *consoles; /* and RL_CONSOLES_MAX such */
 	bool fixed; /* its address space is not randomized */
 	bool bound; /* it is kept on one processor of the host's */
 	struct rl_confine *confine; /* NULL: the kernel runs where we do */
@@ -309,6 +354,7 @@ struct rl_relay {
 	uint64_t seconds; /* time limit; 0: none */
 	const char *name; /* for messages */
 	const struct rl_guest_listener *listener; /* or NULL */
+	struct rl_ptys *ptys; /* closed when the guest has ended */
 	enum rl_stop stop; /* out: why the guest was killed from here */
 	int signal; /* out: for RL_STOP_SIGNAL */
 	struct rl_guardian_end end; /* out */
@@ -496,6 +542,7 @@ struct rl_boot {
 	const int *disks; /* RL_DISKS_MAX descriptors, -1 where there is none */
 	int console, channel, network; /* the guest's ends; -1: it has none */
 	struct rl_nbd served[RL_DISKS_MAX]; /* COW files for an engine that does not know them */
+	const int *consoles; /* RL_CONSOLES_MAX of its further ones */
 	char *program; /* that is executed */
 	/* Of QEMU. */
 	char *kernel; /* absolute path */
@@ -513,6 +560,7 @@ void rl_boot_end(struct rl_boot *boot);
 /* How a kernel is run. All that is not here is the same for each of them. */
 struct rl_engine {
 	const char *channel; /* the name in the guest's /dev of the channel to our init */
+	const char *terminals; /* those of its consoles are this and a number */
 	bool line; /* its console is a serial line */
 	bool fixed; /* the program wants addresses that are not randomized */
 	bool bound; /* the guest has one processor, and is fastest if all of it stays on one of the host's */

@@ -72,6 +72,10 @@ enum rl_vm {
 /* What a distribution's kernel needs, in bytes. */
 #define RL_VM_QEMU_MEMORY ((uint64_t)256 * 1024 * 1024)
 
+/* What a guest can have besides its first console. */
+#define RL_CONSOLES_MAX     15
+#define RL_VM_QEMU_CONSOLES 3
+
 struct rl_guest {
 	const struct rl_guest_command *command; /* NULL: the guest's own init runs */
 	enum rl_vm vm;
@@ -112,6 +116,16 @@ struct rl_guest {
 	size_t forward_count;
 	/* Called before the boot for each of them, with the port that it has. */
 	void (*on_forward)(void *context, const struct rl_forward *forward); /* may be NULL */
+	/*
+	 * So many further consoles, for a guest that runs its own init: tty1, tty2, ... (ttyS1, ... of a virtual machine), of
+	 * which it is told by a word of its kernel's command line, rootlet.consoles=tty1,tty2. Each is a pty of this host,
+	 * raw, which may be opened and closed as often as one likes; what the guest writes while nobody has it open is
+	 * lost but for its end. At the end of the guest it hangs up.
+	 */
+	size_t consoles; /* at most RL_CONSOLES_MAX, or RL_VM_QEMU_CONSOLES */
+	/* Called before the boot for each of them. */
+	void (*on_console)(void *context, const struct rl_guest *guest, const char *terminal,
+		const char *path); /* may be NULL */
 	/* Called once before this process's terminal becomes the guest's: the place to say how to leave. */
 	void (*on_terminal)(void *context); /* may be NULL */
 	void *context;

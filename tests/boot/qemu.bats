@@ -213,6 +213,24 @@ print(socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5).makefile().re
     [ "$(cat out)" = $'/root/random: OK\nwords of QEMU' ]
 }
 
+@test "further consoles are serial lines, and ptys of this host" {
+    prepare
+    in_qemu --consoles 3 --append rootlet.demo=0 --timeout 450 root </dev/null >console 2>err &
+    job=$!
+    wait_for 'login: ' console
+    for i in 1 3; do
+        pty=$(sed -n "s,^rootlet: root: ttyS$i is \(/dev/pts/[0-9]*\)\$,\1,p" err)
+        timeout 200 python3 "$BATS_TEST_DIRNAME/attach.py" "$pty" '\n' 'login: ' 'root\n' '# ' 3>&-
+        timeout 200 python3 "$BATS_TEST_DIRNAME/attach.py" "$pty" 'tty\n' "/dev/ttyS$i\r\n" 3>&-
+    done
+    timeout 200 python3 "$BATS_TEST_DIRNAME/attach.py" "$pty" 'poweroff\n' HANGUP 3>&-
+    status=0
+    wait "$job" || status=$?
+    [ "$status" = 0 ]
+    clean root
+    nothing_left
+}
+
 @test "a panic is told, and its disk can be repaired" {
     prepare
     status=0

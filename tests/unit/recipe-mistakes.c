@@ -241,6 +241,7 @@ static void mistakes_in_an_image(void **state)
 		{"run { mem = '' }", 2, "mem '' is no size: bytes, or 64K, 16M, 2G, 1T"},
 		{"run { append = { 'a b' } }", 2, "append 'a b' has a blank in it"},
 		{"run { net = tap }", 2, "net 'tap' is neither user nor none"},
+		{"run { consoles = 16 }", 2, "consoles '16' is no number from 0 to 15"},
 		{"run { forward = { 22 } }", 2, "forward '22' is not [ADDRESS:]HOSTPORT:GUESTPORT"},
 		{"run { forward = { '1:0' } }", 2,
 			"forward '1:0' has a port of the guest that is not 1 to 65535"},

@@ -302,7 +302,7 @@ static void disks_and_the_rest(void **state)
 		"disk d { size = 64M mount = /mnt/data skeletons = { a, b } }\n"
 		"disk s { }\n"
 		"run { kernel = ./linux mem = 96M timeout = 90s append = { quiet, \"a=b\" }\n"
-		"net = user forward = { \"2222:22\", \"0.0.0.0:0:53/udp\" } }\n",
+		"net = user forward = { \"2222:22\", \"0.0.0.0:0:53/udp\" } consoles = 2 }\n",
 		&r);
 	assert_string_equal(r.name, "i");
 	assert_path(*state, rl_image_recipe_file(&r), "recipes/images/i.conf");
@@ -342,6 +342,7 @@ static void disks_and_the_rest(void **state)
 	assert_string_equal(r.run.net, "user");
 	assert_int_equal(r.run.forward.count, 2);
 	assert_string_equal(r.run.forward.items[1], "0.0.0.0:0:53/udp");
+	assert_int_equal(r.run.consoles, 2);
 	rl_image_recipe_free(&r);
 }
 

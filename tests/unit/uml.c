@@ -149,11 +149,17 @@ static void tail_is_bounded(void **state)
 
 static char *command_line(const struct rl_guest *guest, struct rl_error *err)
 {
-	const int disks[RL_DISKS_MAX] = {7, 8};
+	const int disks[RL_DISKS_MAX] = {7, 8}, consoles[RL_CONSOLES_MAX] = {9, 10};
+	const struct rl_boot boot = {.guest = guest,
+		.disks = disks,
+		.console = 5,
+		.channel = 6,
+		.network = -1,
+		.consoles = consoles};
 	struct rl_argv argv = RL_ARGV_NONE;
 	struct rl_buf text = RL_BUF_NONE;
 
-	if (rl_cmdline(guest, disks, 5, 6, -1, &argv, err) == 0)
+	if (rl_cmdline(&boot, &argv, err) == 0)
 		for (size_t i = 0; i < argv.count; i++)
 			rl_buf_printf(&text, "%s%s", i ? " " : "", argv.items[i]);
 	rl_argv_free(&argv);
@@ -176,6 +182,11 @@ static void words_of_the_command_line(void **state)
 	assert_string_equal(text, "./linux mem=65536K ubd0rd=/proc/self/fd/7 ubd1d=/proc/self/fd/8 "
 				  "root=/dev/ubda ro con=null con0=fd:5,fd:5 hostfs=/dev/null/none "
 				  "uml_dir=. umid=_._my_guest quiet a=\"b c\"");
+	free(text);
+	guest = (struct rl_guest){.consoles = 2};
+	text = command_line(&guest, NULL);
+	assert_non_null(strstr(text, " con=null con0=fd:5,fd:5 con1=fd:9,fd:9 con2=fd:10,fd:10 "
+				     "rootlet.consoles=tty1,tty2 "));
 	free(text);
 }
 
