@@ -303,6 +303,62 @@ idle() { { cat /proc/stat; sleep 1; cat /proc/stat; } | awk '/^cpu[0-9]/ { print
     [ "$(in_guest root --disk data,ro -- sh -c 'cat /mnt/data/new; echo x >/mnt/data/y || echo no' 2>/dev/null)" = $'stays\nno' ]
 }
 
+@test "fstab names disks by UUID and label, the root too; one that is not there is left alone" {
+    prepare
+    uuid=aaaaaaaa-bbbb-4ccc-8ddd-00000000000
+    cat >fstab <<END
+# As in Debian's roots.
+UUID=$(dumpe2fs -h root 2>/dev/null | sed -n 's/^Filesystem UUID: *//p') / ext4 errors=remount-ro 0 1
+UUID=${uuid}1 /mnt/b ext4 defaults 0 2
+UUID="$(tr a-f A-F <<<"${uuid}2")"  /mnt/c  auto
+LABEL=plain /mnt/d ext2 ro
+LABEL="two\\040words" /mnt/e ext4 defaults
+/dev/disk/by-uuid/${uuid}5 /mnt/f ext4
+/dev/disk/by-label/a\\x2fb\\x20c /mnt/g ext4
+/dev/ubdb /mnt/b-again ext4 noauto
+UUID=${uuid}9 /mnt/none ext4
+UUID= /mnt/none ext4
+LABEL= /mnt/none ext4
+LABEL=plai /mnt/none ext4
+PARTUUID=1234-01 /mnt/none ext4
+/dev/disk/by-path/x /mnt/none ext4
+UUID=1234-ABCD /boot/efi vfat umask=0077 0 1
+LABEL=plain none swap sw
+END
+    debugfs -w -R 'rm /etc/fstab' root 2>/dev/null
+    debugfs -w -R 'write fstab /etc/fstab' root 2>/dev/null
+    rootlet pack -q -o b --size 4M --uuid ${uuid}1
+    rootlet pack -q -o c --size 8M --uuid ${uuid}2 --fs ext3
+    rootlet pack -q -o d --size 4M --uuid random --label plain --fs ext2
+    rootlet pack -q -o e --size 4M --uuid random --label 'two words'
+    rootlet pack -q -o f --size 4M --uuid ${uuid}5
+    rootlet pack -q -o g --size 4M --uuid random --label 'a/b c'
+    for kernel in "$KERNEL" linux.uml; do
+        command -v "$kernel" >/dev/null || continue
+        timeout 120 "$ROOTLET" run --kernel "$kernel" root --disk b --disk c --disk d --disk e --disk f --disk g \
+            --collect /mnt/c/new=new-c --collect /mnt/g/new=new-g -- sh -ec '
+            grep -o "^[^ ]* /mnt/[^ ]* ext. r." /proc/mounts
+            for i in b c e f g; do echo $i >/mnt/$i/new; done; ! echo >/mnt/d/new; ! [ -e /mnt/none ]' >out 2>err ||
+            { cat err; false; }
+        cat >expected <<'END'
+/dev/ubdb /mnt/b ext4 rw
+/dev/ubdc /mnt/c ext4 rw
+/dev/ubdd /mnt/d ext2 ro
+/dev/ubde /mnt/e ext4 rw
+/dev/ubdf /mnt/f ext4 rw
+/dev/ubdg /mnt/g ext4 rw
+END
+        sed 's/ ext[34] / ext4 /; s/ubdd \(.*\) ext4/ubdd \1 ext2/' out | diff expected -
+        [ "$(cat new-c new-g)" = $'c\ng' ]
+        rm new-c new-g
+        for disk in b c d e f g; do fsck $disk; done
+        fsck root
+    done
+    # Another order of the disks, another one missing.
+    [ "$(in_guest root --disk g --disk b -- sh -c 'cat /mnt/b/new /mnt/g/new; mountpoint -q /mnt/c || echo none')" = \
+        $'b\ng\nnone' ]
+}
+
 @test "what the command leaves behind is ended, unmounted, and nobody waits for it" {
     prepare
     SECONDS=0

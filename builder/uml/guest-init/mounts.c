@@ -196,22 +196,135 @@ static bool read_options(char *options, unsigned long *flags)
 	return true;
 }
 
-/* ubdb to ubdo, whole: not the root, and not the job disk. */
-static bool is_data_disk(const char *device)
+/* What a line may call a disk by, if that is an ext file system. */
+struct label {
+	char uuid[37], name[17]; /* "" where there is none */
+};
+
+/* Of the superblock, as the kernel's fs/ext4/ext4.h has it: s_magic, s_uuid, s_volume_name. */
+#define SUPERBLOCK 1024
+#define MAGIC_AT   0x38
+#define UUID_AT    0x68
+#define NAME_AT    0x78
+
+static void read_label(const char *device, struct label *label)
 {
-	return begins(device, "/dev/ubd") && device[8] > 'a' && device[8] < RL_JOB_DISK_LETTER[0] &&
-	       !device[9];
+	unsigned char super[1024];
+	int fd = (int)SYS(open, device, O_RDONLY | O_CLOEXEC, 0);
+	long n = fd < 0 ? -1 : SYS(pread64, fd, super, sizeof(super), SUPERBLOCK);
+	char *at = label->uuid;
+
+	memset(label, 0, sizeof(*label));
+	if (fd >= 0)
+		SYS(close, fd);
+	if (n != (long)sizeof(super) || super[MAGIC_AT] != 0x53 || super[MAGIC_AT + 1] != 0xef)
+		return;
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*at++ = '-';
+		*at++ = "0123456789abcdef"[super[UUID_AT + i] >> 4];
+		*at++ = "0123456789abcdef"[super[UUID_AT + i] & 15];
+	}
+	memcpy(label->name, super + NAME_AT, sizeof(label->name) - 1);
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* \x20 and the like, as in the names that udev makes. */
+static void decode_udev(char *text)
+{
+	char *to = text;
+
+	for (const char *p = text; *p; to++) {
+		if (p[0] == '\\' && p[1] == 'x' && hex_digit(p[2]) >= 0 && hex_digit(p[3]) >= 0) {
+			*to = (char)(hex_digit(p[2]) * 16 + hex_digit(p[3]));
+			p += 4;
+		} else {
+			*to = *p++;
+		}
+	}
+	*to = '\0';
+}
+
+/* The ways to name a file system; nobody makes udev's links here, but they tell as much. */
+static const struct {
+	const char *prefix;
+	bool uuid, link;
+} namings[] = {
+	{"UUID=", true, false},
+	{"LABEL=", false, false},
+	{"/dev/disk/by-uuid/", true, true},
+	{"/dev/disk/by-label/", false, true},
+};
+
+static void unquote(char **word)
+{
+	size_t size = length(*word);
+
+	if (size < 2 || **word != '"' || (*word)[size - 1] != '"')
+		return;
+	(*word)[size - 1] = '\0';
+	++*word;
+}
+
+/* UUIDs are the same in either case. */
+static bool same_uuid(const char *a, const char *b)
+{
+	while (*a && (*a | 32) == (*b | 32)) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+/* The first of the guest's disks that is called so; 0: none. */
+static char find_disk(const char *word, bool uuid)
+{
+	char device[] = "/dev/ubdX";
+	struct label label;
+
+	for (char letter = 'a'; letter < RL_JOB_DISK_LETTER[0] && *word; letter++) {
+		device[8] = letter;
+		read_label(device, &label);
+		if (uuid ? same_uuid(label.uuid, word) : same(label.name, word))
+			return letter;
+	}
+	return 0;
+}
+
+/* The letter of the disk, whole, that a line names: 'a' is the root. 0: none of ours. */
+static char disk_of(char *word)
+{
+	for (size_t i = 0; i < sizeof(namings) / sizeof(namings[0]); i++) {
+		if (!begins(word, namings[i].prefix))
+			continue;
+		word += length(namings[i].prefix);
+		unquote(&word);
+		decode(word);
+		if (namings[i].link)
+			decode_udev(word);
+		return find_disk(word, namings[i].uuid);
+	}
+	return begins(word, "/dev/ubd") && word[8] && !word[9] ? word[8] : 0;
 }
 
 static bool mount_line(char *line, struct failure *failure)
 {
-	char *device = next_word(&line), *place = device ? next_word(&line) : NULL;
+	char *word = next_word(&line), *place = word ? next_word(&line) : NULL;
 	char *type = place ? next_word(&line) : NULL, *options = type ? next_word(&line) : NULL;
+	char device[] = "/dev/ubdX";
 	unsigned long flags = 0;
 	struct stat st;
 	long result;
 
-	if (!type || !is_data_disk(device) || *place != '/' || (options && !read_options(options, &flags)))
+	/* The root is there, by whatever name. */
+	if (!type || *place != '/' || !place[1] || (options && !read_options(options, &flags)))
+		return true;
+	device[8] = disk_of(word);
+	if (device[8] <= 'a' || device[8] >= RL_JOB_DISK_LETTER[0])
 		return true;
 	/* It was not given to this guest. */
 	result = SYS(open, device, O_RDONLY | O_CLOEXEC, 0);
