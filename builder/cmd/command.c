@@ -222,6 +222,45 @@ static int collect_all(const struct rl_command *command, struct rl_cmd *cmd, con
 	return all;
 }
 
+/* ---- what the image says ---- */
+
+static bool has_variable(const struct rl_list *variables, const char *variable)
+{
+	size_t size = strcspn(variable, "=") + 1;
+
+	for (size_t i = 0; i < variables->count; i++)
+		if (strncmp(variables->items[i], variable, size) == 0)
+			return true;
+	return false;
+}
+
+/* The configuration of the container that the root was, if `pack --oci-config` has kept it. */
+static int take_kept(struct rl_command *command, struct rl_cmd *cmd, const struct rl_guest *guest)
+{
+	const struct rl_guest_disk *root = guest->disks;
+	const struct rl_image_options options = {.disk = {.cow = root->cow != NULL}};
+	struct rl_error none = RL_ERROR_NONE;
+	struct rl_image *image;
+	int result;
+
+	/* What is wrong with the disk is told by those who use it. */
+	if (!guest->disk_count ||
+		rl_image_open(root->cow ? root->cow : root->path, &options, &image, &none)) {
+		rl_error_clear(&none);
+		return 0;
+	}
+	result = rl_oci_read_kept(image, &command->kept, &cmd->err);
+	rl_image_close(image);
+	if (!command->guest.user)
+		command->guest.user = command->kept.user;
+	if (!command->guest.folder)
+		command->guest.folder = command->kept.folder;
+	for (size_t i = 0; i < command->kept.variables.count; i++)
+		if (!has_variable(&command->variables, command->kept.variables.items[i]))
+			rl_list_add(&command->variables, command->kept.variables.items[i]);
+	return result;
+}
+
 /* ---- */
 
 static int open_log(struct rl_command *command, struct rl_error *err)
@@ -239,6 +278,8 @@ int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_gue
 	struct winsize size;
 	int status;
 
+	if (take_kept(command, cmd, guest))
+		return rl_command_failed(cmd);
 	command->guest.arguments = (const char *const *)command->arguments.items;
 	command->guest.argument_count = command->arguments.count;
 	command->guest.variables = (const char *const *)command->variables.items;
@@ -269,4 +310,5 @@ void rl_command_free(struct rl_command *command)
 	rl_list_free(&command->arguments);
 	rl_list_free(&command->variables);
 	rl_list_free(&command->collects);
+	rl_oci_kept_free(&command->kept);
 }

@@ -5,6 +5,7 @@
 #include "cmd/cmd.h"
 
 #include "recipe/recipe.h"
+#include "source/oci.h"
 #include "uml/uml.h"
 
 /* Exit statuses, as timeout(1), env(1) and the shell have them. */
@@ -30,6 +31,7 @@ enum { RL_OPT_ENV = 700, RL_OPT_CWD, RL_OPT_USER, RL_OPT_COLLECT, RL_OPT_LOG };
 struct rl_command {
 	struct rl_guest_command guest;
 	struct rl_list arguments, variables, collects;
+	struct rl_oci_kept kept; /* of the root: holds where nothing else is said */
 	const char *log;
 	const char *option; /* the first option that needs a command; NULL: none was given */
 };

@@ -61,7 +61,7 @@ static int put_config(struct rl_tree *tree, struct rl_node *at, const struct rl_
 	json_t *kept = json_object();
 	struct rl_place place;
 	struct rl_node *node;
-	const char *problem = rl_place_find(&scope, "etc/rootlet/oci.json", true, &place);
+	const char *problem = rl_place_find(&scope, RL_OCI_KEPT, true, &place);
 	char *text, *line;
 	int result;
 
@@ -73,7 +73,7 @@ static int put_config(struct rl_tree *tree, struct rl_node *at, const struct rl_
 		abort();
 	line = rl_printf("%s\n", text);
 	if (problem)
-		result = rl_fail(err, "etc/rootlet/oci.json", "add", "%s", problem);
+		result = rl_fail(err, RL_OCI_KEPT, "add", "%s", problem);
 	else
 		result = rl_tree_put(tree, place.parent, place.name, place.size, S_IFREG | 0644, &node, err);
 	if (!result) {

@@ -12,14 +12,18 @@
 #define RL_SOURCE_OCI_H
 
 #include "base/error.h"
+#include "base/process.h"
+#include "ext/read.h"
 #include "source/archive.h"
 #include "tree/tree.h"
 
 struct rl_oci_options {
 	struct rl_archive_options archive;
 	const char *platform; /* "OS/ARCHITECTURE[/VARIANT]"; NULL: this machine's, if there is a choice */
-	bool keep_config; /* write what the image runs to etc/rootlet/oci.json */
+	bool keep_config; /* write what the image runs to RL_OCI_KEPT */
 };
+
+#define RL_OCI_KEPT "etc/rootlet/oci.json"
 
 enum rl_oci_kind { RL_OCI_LAYOUT, RL_OCI_ARCHIVE, RL_DOCKER_ARCHIVE };
 
@@ -36,5 +40,15 @@ int rl_source_oci(struct rl_tree *tree, struct rl_node *at, enum rl_oci_kind kin
  * have colons of its own: the first one behind something that exists ends it.
  */
 char *rl_oci_path(const char *place, const char **tag);
+
+/* What was kept of a container's configuration in a file system image, as far as any command in it is concerned. */
+struct rl_oci_kept {
+	struct rl_argv variables; /* NAME=VALUE */
+	char *user, *folder; /* NULL: nothing is said */
+};
+
+/* Nothing, if nothing was kept; kept is empty before. The caller frees it, also after a failure. */
+int rl_oci_read_kept(struct rl_image *image, struct rl_oci_kept *kept, struct rl_error *err);
+void rl_oci_kept_free(struct rl_oci_kept *kept);
 
 #endif

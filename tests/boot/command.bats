@@ -531,6 +531,60 @@ await() {
     [ ! -e escaped ]
 }
 
+# container CONFIG: the root as a container image in the folder layout, with that configuration.
+container() {
+    local digest size
+    mkdir -p layout/blobs/sha256
+    [ -e layer.tar ] || rootlet tar -o layer.tar root
+    blob() {
+        digest=$(sha256sum "$1" | cut -d ' ' -f 1) size=$(stat -c %s "$1")
+        cp "$1" "layout/blobs/sha256/$digest"
+    }
+    blob layer.tar
+    printf '{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"config":%s}' \
+        "$digest" "$1" >config.json
+    layer=$(printf '{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":%d}' "$digest" "$size")
+    blob config.json
+    printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"%s","digest":"sha256:%s","size":%d},"layers":[%s]}' \
+        application/vnd.oci.image.config.v1+json "$digest" "$size" "$layer" >manifest.json
+    blob manifest.json
+    printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%d}]}' \
+        "$digest" "$size" >layout/index.json
+    echo '{"imageLayoutVersion":"1.0.0"}' >layout/oci-layout
+}
+
+@test "a container's variables, user and folder hold where nothing else is said" {
+    prepare
+    { rootlet cat root:/etc/passwd; echo me:x:1000:1000::/:/bin/sh; } >passwd
+    debugfs -w -R 'rm /etc/passwd' root 2>/dev/null
+    debugfs -w -R 'write passwd /etc/passwd' root 2>/dev/null
+    container '{"Env":["PATH=/bin:/usr/bin","WORDS=a b=c","OTHER=x"],"User":"me","WorkingDir":"/usr/bin","Cmd":["sh"]}'
+    rootlet pack -q -o box --free 4M --oci-config oci:layout
+    show='id -un; pwd; echo "$PATH"; echo "$WORDS"; echo "$OTHER"'
+    in_guest box -- sh -c "$show" >out
+    printf '%s\n' me /usr/bin /bin:/usr/bin 'a b=c' x | diff - out
+    in_guest --ephemeral --env WORDS=mine --env MORE=y --user 0 --cwd / box -- sh -c "$show; echo \$MORE" >out
+    printf '%s\n' root / /bin:/usr/bin mine x y | diff - out
+    # Without it, nothing is known.
+    rootlet pack -q -o box --free 4M oci:layout
+    [ "$(in_guest box -- sh -c 'id -un; pwd; echo "$WORDS"')" = $'root\n/' ]
+    container '{"User":"","WorkingDir":"","Env":null}'
+    rootlet pack -q -o box --free 4M --oci-config oci:layout
+    [ "$(in_guest box -- sh -c 'id -un; pwd')" = $'root\n/' ]
+    # What a guest writes there is looked at with care.
+    for wrong in 'no JSON' '[]' '{"User":1}' '{"WorkingDir":"srv"}' '{"WorkingDir":[]}' '{"Env":{}}' '{"Env":[1]}' '{"Env":["=x"]}'; do
+        printf %s "$wrong" >oci.json
+        debugfs -w -R 'rm /etc/rootlet/oci.json' box 2>/dev/null
+        debugfs -w -R 'write oci.json /etc/rootlet/oci.json' box 2>/dev/null
+        run --separate-stderr in_guest box -- true
+        failed 125 "rootlet: /etc/rootlet/oci.json: read from the image: "
+    done
+    debugfs -w -R 'rm /etc/rootlet/oci.json' box 2>/dev/null
+    debugfs -w -R 'mkdir /etc/rootlet/oci.json' box 2>/dev/null
+    run --separate-stderr in_guest box -- true
+    failed 125 "rootlet: /etc/rootlet/oci.json: read: it is a directory"
+}
+
 # The last run ended with that status, its message, and what the guest's log says of it.
 told() {
     [ "$status" = "$1" ] || { echo "status $status: $stderr"; return 1; }
