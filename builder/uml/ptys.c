@@ -25,7 +25,7 @@
 
 /*
  * A console of UML whose guest leaves about 4000 bytes unread never hears anything again: line_throttle() takes its
- * interrupt away, and nobody gives it back. So what is typed, or pasted, goes there no faster than on a serial line of
+ * interrupt away, and nobody gives it back (linux-um's console.patch mends that). So what is typed, or pasted, goes there no faster than on a serial line of
  * 115200 baud, and only once UML has taken what went before.
  */
 #define PIECE      ((size_t)64)

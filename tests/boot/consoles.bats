@@ -17,10 +17,24 @@ setsid sh -c 'exec sh -i </dev/tty1 >/dev/tty1 2>&1'
 poweroff -f
 sleep 100
 END
+    # Leaves a while what is typed, and reads it then.
+    cat >"$BATS_FILE_TMPDIR/late" <<'END'
+#!/bin/sh
+mount -t devtmpfs dev /dev 2>/dev/null
+exec </dev/tty0 >/dev/tty0
+stty raw -echo
+echo go
+sleep 2
+head -c 20000 | sha256sum
+head -c 5
+poweroff -f
+sleep 100
+END
     build_box <<'END'
 summary = "a login without a password"
 user "root" { password = "" }
 path "/sbin/echoes" { source = "echoes"  mode = 0755 }
+path "/sbin/late" { source = "late"  mode = 0755 }
 disk "root" { free = 4M }
 run { consoles = 1 }
 END
@@ -151,6 +165,23 @@ idle() {
     done
     attach "${tty[1]}" 'exit\n' HANGUP
     ends 0
+}
+
+@test "a console that was left with more than it holds goes on hearing" {
+    skip_without_uml
+    head -c 20000 /dev/urandom >bytes
+    mkfifo typed
+    timeout 60 "$ROOTLET" run --kernel "$kernel" --append init=/sbin/late root.ext4 <typed >console 2>err 3>&- &
+    guest=$!
+    exec 6>typed
+    for _ in $(seq 100); do ! grep -q '^go' console || break; sleep 0.1; done
+    cat bytes >&6
+    for _ in $(seq 200); do ! grep -q ' -' console || break; sleep 0.1; done
+    grep -q "^$(sha256sum <bytes)" console
+    echo late >&6
+    exec 6>&-
+    ends 0
+    grep -q '^late' console
 }
 
 @test "killed, it leaves nobody waiting" {
