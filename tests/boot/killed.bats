@@ -55,6 +55,12 @@ kill_after() {
     grep -q GO console && ! grep 'FAILED\|EXT4-fs error' console || { cat console; return 1; }
 }
 
+repair_by_kernel() {
+    rootlet info fixed.img 2>/dev/null | grep -q 'state .*replay'
+    rootlet run --kernel "$kernel" mounts.ext4 --disk fixed.img -- /nothing </dev/null
+    rootlet info fixed.img | grep -q 'state *clean'
+}
+
 # repair FEATURES: fixed.img, by e2fsck; where that is wrong (1.47.0), by the guest's kernel. With fast commits it takes
 # a log that has wrapped around to go on in their area; a short symlink with an attribute in an inode of its own it
 # takes for one that has blocks.
@@ -62,9 +68,7 @@ repair() {
     local status=0
     if [[ $1 == *fast_commit* || $1 == *ea_inode* ]]; then
         : >fsck.log
-        rootlet info fixed.img 2>/dev/null | grep -q 'state .*replay'
-        rootlet run --kernel "$kernel" mounts.ext4 --disk fixed.img -- /nothing </dev/null
-        rootlet info fixed.img | grep -q 'state *clean'
+        repair_by_kernel
         replayed=$((replayed + 1))
         return
     fi
@@ -83,6 +87,30 @@ known_torn() {
         grep -q "^Inode $number passes checks, but checksum does not match inode" fsck.log || return 1
     done
     ! grep -v 'shown as it is after a replay of its journal\|Inode checksum does not match inode' told
+}
+
+# copy_disk DISK: as fixed.img.
+copy_disk() {
+    case $1 in
+        *.img) cp --sparse=always "$1" fixed.img ;;
+        *) rootlet cow commit -q -o fixed.img "$1" ;;
+    esac
+}
+
+# same_as DISK: what was seen of it is what is in fixed.img.
+same_as() {
+    view fixed.img | diff - seen >difference && rootlet diff --content fixed.img "$1" 2>/dev/null
+}
+
+# lost_names DISK FEATURES: of disks with inline data the kernel also commits, seldom, a directory that does not have its
+# newest names. e2fsck connects what had them to lost+found; the kernel shows the disk as rootlet does, and rootlet check
+# finds what is wrong with it.
+lost_names() {
+    [[ $2 == *inline_data* ]] && grep -q '^Unconnected directory inode' fsck.log || return 1
+    ! rootlet check "$1" >checked 2>&1 || return 1
+    copy_disk "$1"
+    repair_by_kernel
+    same_as "$1"
 }
 
 # What verbs say of an image, its own name left out.
@@ -108,11 +136,7 @@ watch() {
         kill_after $delay $RANDOM "$1"
         while read -r letter options features; do
             disk=$letter.$1
-            if [ "$1" = img ]; then
-                cp --sparse=always "$disk" fixed.img
-            else
-                rootlet cow commit -q -o fixed.img "$disk"
-            fi
+            copy_disk "$disk"
             sha256sum "$letter".* >before
             status=0
             view "$disk" >seen 2>told || status=$?
@@ -126,11 +150,10 @@ watch() {
             repair "$features"
             torn=$((torn + 1))
             ! known_torn || continue
-            torn=$((torn - 1))
             refute grep -v 'shown as it is after a replay of its journal' told
-            view fixed.img | diff - seen >difference ||
-                { echo "$disk after $delay:"; cut -c1-500 difference; false; }
-            rootlet diff --content fixed.img "$disk" 2>/dev/null
+            ! same_as "$disk" || { torn=$((torn - 1)); continue; }
+            lost_names "$disk" "$features" ||
+                { echo "$disk after $delay:"; cut -c1-500 difference; head -n 20 fsck.log checked; false; }
         done < <(disks)
     done
     echo "# $1: $replayed journals replayed, $fast with fast commits, $torn with torn inodes" >&3
