@@ -31,6 +31,7 @@ struct extraction {
 	struct first *firsts;
 	char *chunk;
 	mode_t mask;
+	const struct rl_inode *unverified; /* was copied, and its source as a whole is still to be verified */
 	int top; /* the folder where it began */
 	size_t top_path; /* how much of a path stands for it */
 	struct rl_error *err;
@@ -48,7 +49,7 @@ static int trouble(struct extraction *x, const char *path, const char *what, int
 
 /* ---- contents ---- */
 
-/* As far as it lies in one piece of a file, the kernel copies it; 0: it cannot. */
+/* As far as it lies in one piece of a file, the kernel copies it, which is not worth it for a little; 0: it cannot. */
 static uint64_t copy_piece(int out, const struct rl_bytes *bytes, uint64_t at, uint64_t length)
 {
 	uint64_t n = length;
@@ -63,7 +64,7 @@ static int write_range(struct extraction *x, int out, const struct rl_inode *ino
 	const struct rl_bytes *bytes, uint64_t at, uint64_t length, const char *path)
 {
 	while (length) {
-		uint64_t n = copy_piece(out, bytes, at, length);
+		uint64_t n = length > CHUNK ? copy_piece(out, bytes, at, length) : 0;
 
 		if (!n) {
 			n = length < CHUNK ? length : CHUNK;
@@ -82,23 +83,51 @@ static int write_range(struct extraction *x, int out, const struct rl_inode *ino
 	return 0;
 }
 
+/* That the sources which are verified as a whole are what they were; it need not be asked for each of their files. */
+static int verify(struct extraction *x)
+{
+	const struct rl_inode *inode = x->unverified;
+	struct rl_bytes bytes;
+	int result;
+
+	x->unverified = NULL;
+	if (!inode)
+		return 0;
+	if (rl_content_open(inode, &bytes, x->err))
+		return -1;
+	result = rl_content_verify(inode, &bytes, x->err);
+	rl_content_close(&bytes);
+	return result;
+}
+
+static int verify_later(struct extraction *x, const struct rl_inode *inode, const struct rl_bytes *bytes)
+{
+	if (!inode->content.ops || !inode->content.ops->whole_source)
+		return rl_content_verify(inode, bytes, x->err);
+	if (x->unverified && x->unverified->content.source != inode->content.source && verify(x))
+		return -1;
+	x->unverified = inode;
+	return 0;
+}
+
 /* A full disk or a broken image ends it: the rest would fare no better. */
 static int write_content(struct extraction *x, int out, const struct rl_inode *inode, const char *path)
 {
 	const struct rl_data_range all = {0, inode->size};
 	const struct rl_data_range *ranges = inode->map ? inode->map->ranges : &all;
 	size_t count = inode->map ? inode->map->count : 1;
+	uint64_t end = count ? ranges[count - 1].offset + ranges[count - 1].length : 0;
 	struct rl_bytes bytes;
 	int result = 0;
 
-	if (ftruncate(out, (off_t)inode->size))
-		return rl_fail_errno(x->err, path, "write", errno);
 	if (rl_content_open(inode, &bytes, x->err))
 		return -1;
 	for (size_t i = 0; i < count && !result; i++)
 		result = write_range(x, out, inode, &bytes, ranges[i].offset, ranges[i].length, path);
+	if (!result && end < inode->size && ftruncate(out, (off_t)inode->size))
+		result = rl_fail_errno(x->err, path, "write", errno);
 	if (!result)
-		result = rl_content_verify(inode, &bytes, x->err);
+		result = verify_later(x, inode, &bytes);
 	rl_content_close(&bytes);
 	return result;
 }
@@ -161,18 +190,26 @@ static void set_by_name(
 
 /* ---- names ---- */
 
-static int make(
-	struct extraction *x, const struct rl_node *node, int folder, const char *name, const char *path);
+/* A folder of the host in which something is made. */
+struct place {
+	int fd;
+	bool fresh; /* we have just made it: nothing is in it but what comes from us */
+};
+
+static int make(struct extraction *x, const struct rl_node *node, const struct place *place, const char *name,
+	const char *path);
 
 static int make_file(
 	struct extraction *x, const struct rl_inode *inode, int folder, const char *name, const char *path)
 {
-	int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), result;
+	/* What it is to be in the end, or nobody's but ours until it belongs to whom it shall. */
+	mode_t mode = x->options->preserve ? 0600 : inode->mode & 0777;
+	int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode), result;
 
 	if (fd < 0)
 		return trouble(x, path, "create", errno);
 	result = write_content(x, fd, inode, path);
-	if (!result)
+	if (!result && x->options->preserve)
 		set_attributes(x, fd, inode, path);
 	close(fd);
 	/* Half of it is worse than none. */
@@ -181,14 +218,15 @@ static int make_file(
 	return result;
 }
 
-static int make_entries(struct extraction *x, const struct rl_node *node, int folder, const char *path)
+static int make_entries(
+	struct extraction *x, const struct rl_node *node, const struct place *place, const char *path)
 {
 	int result = 0;
 
 	for (const struct rl_node *child = node->inode->dir->first; child && !result; child = child->next) {
 		char *below = rl_printf("%s/%s", path, child->name);
 
-		result = make(x, child, folder, child->name, below);
+		result = make(x, child, place, child->name, below);
 		free(below);
 	}
 	return result;
@@ -197,17 +235,20 @@ static int make_entries(struct extraction *x, const struct rl_node *node, int fo
 static int make_folder(
 	struct extraction *x, const struct rl_node *node, int folder, const char *name, const char *path)
 {
-	int fd, result;
+	struct place place = {.fresh = mkdirat(folder, name, 0700) == 0};
+	int result;
 
-	if (mkdirat(folder, name, 0700) && errno != EEXIST)
+	if (!place.fresh && errno != EEXIST)
 		return trouble(x, path, "make folder", errno);
-	fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	place.fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (place.fd < 0)
 		return trouble(x, path, "open", errno);
-	result = make_entries(x, node, fd, path);
+	result = make_entries(x, node, &place, path);
 	if (!result)
-		set_attributes(x, fd, node->inode, path);
-	close(fd);
+		result = verify(x);
+	if (!result)
+		set_attributes(x, place.fd, node->inode, path);
+	close(place.fd);
 	return result;
 }
 
@@ -275,15 +316,15 @@ static int link_first(
 	return 0;
 }
 
-static int make(
-	struct extraction *x, const struct rl_node *node, int folder, const char *name, const char *path)
+static int make(struct extraction *x, const struct rl_node *node, const struct place *place, const char *name,
+	const char *path)
 {
 	const struct rl_inode *inode = node->inode;
-	int result;
+	int folder = place->fd, result;
 
 	if (rl_check_interrupted(path, "write", x->err))
 		return -1;
-	if (make_room(x, rl_is_dir(inode), folder, name, path))
+	if (!place->fresh && make_room(x, rl_is_dir(inode), folder, name, path))
 		return 0;
 	if (x->options->made)
 		x->options->made(path, x->options->context);
@@ -306,16 +347,19 @@ int rl_extract(const struct rl_node *node, int folder, const char *name, const c
 		.top = folder,
 		.top_path = strlen(path) + 1,
 		.err = err};
+	const struct place place = {.fd = folder, .fresh = false};
 	int result = 0;
 
 	x.mask = umask(0);
 	umask(x.mask);
 	if (name) {
 		x.top_path = strlen(path) - strlen(name);
-		result = make(&x, node, folder, name, path);
+		result = make(&x, node, &place, name, path);
 	} else {
-		result = make_entries(&x, node, folder, path);
+		result = make_entries(&x, node, &place, path);
 	}
+	if (!result)
+		result = verify(&x);
 	for (struct first *f = x.firsts, *next; f; f = next) {
 		next = f->next;
 		free(f->name);
