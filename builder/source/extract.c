@@ -1,6 +1,7 @@
 #include "source/extract.h"
 
-#include "base/io.h"
+#include "source/fill.h"
+
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/progress.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,6 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#define CHUNK ((size_t)1 << 18)
 
 /* Where an inode with several names was made first: a path from the top on. */
 struct first {
@@ -29,9 +29,10 @@ struct extraction {
 	struct rl_extract_summary *summary;
 	struct rl_map links; /* inode -> its struct first */
 	struct first *firsts;
-	char *chunk;
+	struct rl_fill *fill;
 	mode_t mask;
-	const struct rl_inode *unverified; /* was copied, and its source as a whole is still to be verified */
+	pthread_mutex_t lock; /* for the summary, for who is told of trouble, and for how many use a place */
+	struct rl_error late; /* of files, where it was given up for another reason */
 	int top; /* the folder where it began */
 	size_t top_path; /* how much of a path stands for it */
 	struct rl_error *err;
@@ -41,98 +42,22 @@ static int trouble(struct extraction *x, const char *path, const char *what, int
 {
 	char *reason = rl_printf("%s: %s", what, strerror(number));
 
+	pthread_mutex_lock(&x->lock);
 	x->summary->failed = true;
 	x->options->trouble(path, reason, x->options->context);
+	pthread_mutex_unlock(&x->lock);
 	free(reason);
 	return 0;
 }
 
-/* ---- contents ---- */
-
-/* As far as it lies in one piece of a file, the kernel copies it, which is not worth it for a little; 0: it cannot. */
-static uint64_t copy_piece(int out, const struct rl_bytes *bytes, uint64_t at, uint64_t length)
-{
-	uint64_t n = length;
-	int fd;
-	off_t from = (off_t)rl_bytes_place(bytes, at, &n, &fd), to = (off_t)at;
-	ssize_t copied = n ? copy_file_range(fd, &from, out, &to, n, 0) : 0;
-
-	return copied > 0 ? (uint64_t)copied : 0;
-}
-
-static int write_range(struct extraction *x, int out, const struct rl_inode *inode,
-	const struct rl_bytes *bytes, uint64_t at, uint64_t length, const char *path)
-{
-	while (length) {
-		uint64_t n = length > CHUNK ? copy_piece(out, bytes, at, length) : 0;
-
-		if (!n) {
-			n = length < CHUNK ? length : CHUNK;
-			if (!x->chunk)
-				x->chunk = rl_alloc(CHUNK);
-			if (rl_content_read(inode, bytes, x->chunk, (size_t)n, at))
-				return rl_fail_errno(x->err, path, "read", errno);
-			if (rl_pwrite_all(out, x->chunk, (size_t)n, at))
-				return rl_fail_errno(x->err, path, "write", errno);
-		}
-		at += n;
-		length -= n;
-		if (rl_check_interrupted(path, "write", x->err))
-			return -1;
-	}
-	return 0;
-}
-
-/* That the sources which are verified as a whole are what they were; it need not be asked for each of their files. */
-static int verify(struct extraction *x)
-{
-	const struct rl_inode *inode = x->unverified;
-	struct rl_bytes bytes;
-	int result;
-
-	x->unverified = NULL;
-	if (!inode)
-		return 0;
-	if (rl_content_open(inode, &bytes, x->err))
-		return -1;
-	result = rl_content_verify(inode, &bytes, x->err);
-	rl_content_close(&bytes);
-	return result;
-}
-
-static int verify_later(struct extraction *x, const struct rl_inode *inode, const struct rl_bytes *bytes)
-{
-	if (!inode->content.ops || !inode->content.ops->whole_source)
-		return rl_content_verify(inode, bytes, x->err);
-	if (x->unverified && x->unverified->content.source != inode->content.source && verify(x))
-		return -1;
-	x->unverified = inode;
-	return 0;
-}
-
-/* A full disk or a broken image ends it: the rest would fare no better. */
-static int write_content(struct extraction *x, int out, const struct rl_inode *inode, const char *path)
-{
-	const struct rl_data_range all = {0, inode->size};
-	const struct rl_data_range *ranges = inode->map ? inode->map->ranges : &all;
-	size_t count = inode->map ? inode->map->count : 1;
-	uint64_t end = count ? ranges[count - 1].offset + ranges[count - 1].length : 0;
-	struct rl_bytes bytes;
-	int result = 0;
-
-	if (rl_content_open(inode, &bytes, x->err))
-		return -1;
-	for (size_t i = 0; i < count && !result; i++)
-		result = write_range(x, out, inode, &bytes, ranges[i].offset, ranges[i].length, path);
-	if (!result && end < inode->size && ftruncate(out, (off_t)inode->size))
-		result = rl_fail_errno(x->err, path, "write", errno);
-	if (!result)
-		result = verify_later(x, inode, &bytes);
-	rl_content_close(&bytes);
-	return result;
-}
-
 /* ---- attributes ---- */
+
+static void count_owner(struct extraction *x)
+{
+	pthread_mutex_lock(&x->lock);
+	x->summary->owners++;
+	pthread_mutex_unlock(&x->lock);
+}
 
 static void set_xattrs(struct extraction *x, int fd, const struct rl_inode *inode, const char *path)
 {
@@ -160,7 +85,7 @@ static void set_attributes(struct extraction *x, int fd, const struct rl_inode *
 		return;
 	}
 	if (fchown(fd, inode->uid, inode->gid)) {
-		x->summary->owners++;
+		count_owner(x);
 		/* What is set-user-id for somebody else must not be so for whoever copies it. */
 		mode &= 01777;
 	}
@@ -181,7 +106,7 @@ static void set_by_name(
 	if (!x->options->preserve)
 		return;
 	if (fchownat(folder, name, inode->uid, inode->gid, AT_SYMLINK_NOFOLLOW))
-		x->summary->owners++;
+		count_owner(x);
 	if (!S_ISLNK(inode->mode) && fchmodat(folder, name, inode->mode & 07777, 0))
 		trouble(x, path, "set mode", errno);
 	if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW))
@@ -194,32 +119,74 @@ static void set_by_name(
 struct place {
 	int fd;
 	bool fresh; /* we have just made it: nothing is in it but what comes from us */
+	unsigned users; /* who makes it, and files in it that are being filled */
 };
 
-static int make(struct extraction *x, const struct rl_node *node, const struct place *place, const char *name,
+static struct place *use(struct extraction *x, struct place *place)
+{
+	pthread_mutex_lock(&x->lock);
+	place->users++;
+	pthread_mutex_unlock(&x->lock);
+	return place;
+}
+
+static void leave(struct extraction *x, struct place *place)
+{
+	bool last;
+
+	pthread_mutex_lock(&x->lock);
+	last = !--place->users;
+	pthread_mutex_unlock(&x->lock);
+	if (!last)
+		return;
+	close(place->fd);
+	free(place);
+}
+
+static struct place *new_place(int fd, bool fresh)
+{
+	struct place *place = rl_alloc(sizeof(*place));
+
+	*place = (struct place){fd, fresh, 1};
+	return place;
+}
+
+static int make(struct extraction *x, const struct rl_node *node, struct place *place, const char *name,
 	const char *path);
 
-static int make_file(
-	struct extraction *x, const struct rl_inode *inode, int folder, const char *name, const char *path)
+/* In any thread. */
+static void filled(const struct rl_fill_file *file, bool good, void *context)
+{
+	struct extraction *x = context;
+	struct place *place = file->folder;
+
+	/* Half of it is worse than none. */
+	if (!good)
+		unlinkat(place->fd, file->name, 0);
+	else if (x->options->preserve)
+		set_attributes(x, file->fd, file->inode, file->path);
+	leave(x, place);
+}
+
+static int make_file(struct extraction *x, const struct rl_inode *inode, struct place *place,
+	const char *name, const char *path)
 {
 	/* What it is to be in the end, or nobody's but ours until it belongs to whom it shall. */
 	mode_t mode = x->options->preserve ? 0600 : inode->mode & 0777;
-	int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode), result;
+	int fd = openat(place->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	const struct rl_fill_file file = {fd, inode, rl_strdup(path), name, use(x, place)};
 
-	if (fd < 0)
-		return trouble(x, path, "create", errno);
-	result = write_content(x, fd, inode, path);
-	if (!result && x->options->preserve)
-		set_attributes(x, fd, inode, path);
-	close(fd);
-	/* Half of it is worse than none. */
-	if (result)
-		unlinkat(folder, name, 0);
-	return result;
+	/* A further name of what then cannot be filled would stay. */
+	if (fd >= 0)
+		return inode->link_count > 1 ? rl_fill_now(x->fill, &file) : rl_fill_add(x->fill, &file);
+	trouble(x, path, "create", errno);
+	leave(x, place);
+	free(file.path);
+	return 0;
 }
 
 static int make_entries(
-	struct extraction *x, const struct rl_node *node, const struct place *place, const char *path)
+	struct extraction *x, const struct rl_node *node, struct place *place, const char *path)
 {
 	int result = 0;
 
@@ -235,20 +202,20 @@ static int make_entries(
 static int make_folder(
 	struct extraction *x, const struct rl_node *node, int folder, const char *name, const char *path)
 {
-	struct place place = {.fresh = mkdirat(folder, name, 0700) == 0};
-	int result;
+	bool fresh = mkdirat(folder, name, 0700) == 0;
+	struct place *place;
+	int fd, result;
 
-	if (!place.fresh && errno != EEXIST)
+	if (!fresh && errno != EEXIST)
 		return trouble(x, path, "make folder", errno);
-	place.fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (place.fd < 0)
+	fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
 		return trouble(x, path, "open", errno);
-	result = make_entries(x, node, &place, path);
+	place = new_place(fd, fresh);
+	result = make_entries(x, node, place, path);
 	if (!result)
-		result = verify(x);
-	if (!result)
-		set_attributes(x, place.fd, node->inode, path);
-	close(place.fd);
+		set_attributes(x, fd, node->inode, path);
+	leave(x, place);
 	return result;
 }
 
@@ -316,7 +283,7 @@ static int link_first(
 	return 0;
 }
 
-static int make(struct extraction *x, const struct rl_node *node, const struct place *place, const char *name,
+static int make(struct extraction *x, const struct rl_node *node, struct place *place, const char *name,
 	const char *path)
 {
 	const struct rl_inode *inode = node->inode;
@@ -331,7 +298,7 @@ static int make(struct extraction *x, const struct rl_node *node, const struct p
 	if (!link_first(x, inode, folder, name, path))
 		return 0;
 	if (S_ISREG(inode->mode))
-		result = make_file(x, inode, folder, name, path);
+		result = make_file(x, inode, place, name, path);
 	else if (rl_is_dir(inode))
 		result = make_folder(x, node, folder, name, path);
 	else
@@ -347,25 +314,33 @@ int rl_extract(const struct rl_node *node, int folder, const char *name, const c
 		.top = folder,
 		.top_path = strlen(path) + 1,
 		.err = err};
-	const struct place place = {.fd = folder, .fresh = false};
-	int result = 0;
+	int fd = fcntl(folder, F_DUPFD_CLOEXEC, 3), result;
+	struct place *place;
 
+	if (fd < 0)
+		return rl_fail_errno(err, path, "open", errno);
+	place = new_place(fd, false);
+	pthread_mutex_init(&x.lock, NULL);
+	x.fill = rl_fill_new(filled, &x);
 	x.mask = umask(0);
 	umask(x.mask);
 	if (name) {
 		x.top_path = strlen(path) - strlen(name);
-		result = make(&x, node, &place, name, path);
+		result = make(&x, node, place, name, path);
 	} else {
-		result = make_entries(&x, node, &place, path);
+		result = make_entries(&x, node, place, path);
 	}
-	if (!result)
-		result = verify(&x);
+	/* What failed first is what is told. */
+	if (rl_fill_end(x.fill, rl_failed(err) ? &x.late : err))
+		result = -1;
+	rl_error_clear(&x.late);
+	leave(&x, place);
 	for (struct first *f = x.firsts, *next; f; f = next) {
 		next = f->next;
 		free(f->name);
 		free(f);
 	}
 	rl_map_free(&x.links);
-	free(x.chunk);
+	pthread_mutex_destroy(&x.lock);
 	return result;
 }

@@ -103,6 +103,26 @@ make_image() {
     [[ $stderr == "rootlet: x: write: File too large" ]]
 }
 
+@test "many files are made by several threads: all of them, or whole ones and an error" {
+    mkdir many
+    for i in $(seq 900); do
+        mkdir -p many/d$((i % 7))
+        seq $i >many/d$((i % 7))/$i
+    done
+    seq 60000 >many/d3/large
+    ln many/d3/large many/d3/zlink
+    rootlet pack -q -o many.ext4 many
+    rootlet cp -r many.ext4:/ all
+    rmdir all/lost+found
+    diff -r many all
+    [ "$(stat -c %h all/d3/zlink)" = 2 ]
+    # 200 KiB is less than the large one has. It has no second name then either.
+    run -1 --separate-stderr bash -c "ulimit -f 200; '$ROOTLET' cp -r many.ext4:/ some"
+    [[ $stderr == "rootlet: some/d3/large: write: File too large" ]]
+    [ ! -e some/d3/large ] && [ ! -e some/d3/zlink ]
+    (cd some && find . -type f) | while read -r name; do cmp "some/$name" "many/$name"; done
+}
+
 @test "of an image that cannot be read as a whole nothing is copied, whichever word comes first" {
     mkdir t
     ln -s file t/a-link
