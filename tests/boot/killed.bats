@@ -77,18 +77,6 @@ repair() {
     ! grep -q 'recovering journal' fsck.log || replayed=$((replayed + 1))
 }
 
-# Whether all that is told of the disk are inodes of inline data whose checksum the kernel has not computed before it
-# committed them (6.1 does so now and then): e2fsck tells them too.
-known_torn() {
-    local number numbers
-    numbers=$(sed -n 's/.*inode \([0-9]*\): Inode checksum does not match inode$/\1/p' told | sort -u)
-    [ -n "$numbers" ] || return 1
-    for number in $numbers; do
-        grep -q "^Inode $number passes checks, but checksum does not match inode" fsck.log || return 1
-    done
-    ! grep -v 'shown as it is after a replay of its journal\|Inode checksum does not match inode' told
-}
-
 # copy_disk DISK: as fixed.img.
 copy_disk() {
     case $1 in
@@ -102,15 +90,16 @@ same_as() {
     view fixed.img | diff - seen >difference && rootlet diff --content fixed.img "$1" 2>/dev/null
 }
 
-# lost_names DISK FEATURES: of disks with inline data the kernel also commits, seldom, a directory that does not have its
-# newest names. e2fsck connects what had them to lost+found; the kernel shows the disk as rootlet does, and rootlet check
-# finds what is wrong with it.
-lost_names() {
-    [[ $2 == *inline_data* ]] && grep -q '^Unconnected directory inode' fsck.log || return 1
-    ! rootlet check "$1" >checked 2>&1 || return 1
+# is_torn DISK FEATURES: of disks with inline data the kernel (6.1) now and then commits what is not whole: an inode whose
+# checksum is not computed yet, a directory without its newest names, a symlink without its target. e2fsck repairs more of
+# it than a replay does; but what rootlet shows, and says of it, is the same after the kernel's own replay.
+is_torn() {
+    [[ $2 == *inline_data* ]] || return 1
     copy_disk "$1"
     repair_by_kernel
-    same_as "$1"
+    view fixed.img >kernel-seen 2>kernel-told || true
+    cmp seen kernel-seen
+    diff <(grep -v 'shown as it is after a replay of its journal' told | sed "s,$1,disk,") <(sed 's,fixed.img,disk,' kernel-told)
 }
 
 # What verbs say of an image, its own name left out.
@@ -148,15 +137,16 @@ watch() {
                 continue
             fi
             repair "$features"
-            torn=$((torn + 1))
-            ! known_torn || continue
-            refute grep -v 'shown as it is after a replay of its journal' told
-            ! same_as "$disk" || { torn=$((torn - 1)); continue; }
-            lost_names "$disk" "$features" ||
-                { echo "$disk after $delay:"; cut -c1-500 difference; head -n 20 fsck.log checked; false; }
+            : >difference
+            if grep -qv 'shown as it is after a replay of its journal' told || ! same_as "$disk"; then
+                is_torn "$disk" "$features" ||
+                    { echo "$disk after $delay:"; cut -c1-500 told difference; head -n 20 fsck.log; false; }
+                torn=$((torn + 1))
+            fi
         done < <(disks)
     done
-    echo "# $1: $replayed journals replayed, $fast with fast commits, $torn with torn inodes" >&3
+    echo "# $1: $replayed journals replayed, $fast with fast commits, $torn torn" >&3
+    [ $((torn * 20)) -le $((moments * 8)) ] || [ $torn -le 1 ]
     # The journals were there, and held something.
     [ $((replayed + fast)) = $((moments * 8)) ]
 }
