@@ -187,59 +187,37 @@ static void watch(int link, pid_t uml)
 	rl_close(&fds[1].fd);
 }
 
-static pid_t parent_of(const char *pid)
+static pid_t parent_of(pid_t pid)
 {
-	char path[64], text[512];
+	char text[512];
 	const char *p;
-	long state_parent = 0;
-	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!rl_proc_text(pid, "stat", text, sizeof(text)))
 		return 0;
-	n = rl_read_some(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
 	/* PID (NAME) STATE PARENT: the name may hold anything. */
 	p = strrchr(text, ')');
-	if (p && strlen(p) > 4)
-		state_parent = strtol(p + 4, NULL, 10);
-	return (pid_t)state_parent;
+	return p && strlen(p) > 4 ? (pid_t)strtol(p + 4, NULL, 10) : 0;
 }
 
-/* From the kernel's list of them, if it has one: that costs nothing where the host has many processes. */
-static bool kill_listed_children(pid_t self)
+static void kill_child(pid_t child, void *context)
 {
-	char path[64], text[4096], *p = text, *end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)self);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = rl_read_some(fd, text, sizeof(text) - 1);
-	close(fd);
-	/* A list that does not fit may end in the middle of a number. */
-	if (n < 0 || n == (ssize_t)sizeof(text) - 1)
-		return false;
-	text[n] = '\0';
-	for (long pid; (pid = strtol(p, &end, 10)) > 0 && end != p; p = end)
-		kill((pid_t)pid, SIGKILL);
-	return true;
+	(void)context;
+	kill(child, SIGKILL);
 }
 
 static void kill_children(void)
 {
 	pid_t self = getpid();
-	DIR *proc = kill_listed_children(self) ? NULL : opendir("/proc");
+	/* The kernel's own list costs nothing where the host has many processes. */
+	DIR *proc = rl_each_child(self, kill_child, NULL) ? NULL : opendir("/proc");
 	struct dirent *entry;
 
-	while (proc && (entry = readdir(proc)))
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parent_of(entry->d_name) == self)
-			kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
+	while (proc && (entry = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0 && parent_of(pid) == self)
+			kill(pid, SIGKILL);
+	}
 	if (proc)
 		closedir(proc);
 }

@@ -37,8 +37,7 @@ void rl_processor_bind(void)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-/* Into text, with a NUL; false: it cannot be read. */
-static bool read_proc(pid_t pid, const char *name, char *text, size_t size)
+bool rl_proc_text(pid_t pid, const char *name, char *text, size_t size)
 {
 	char path[64];
 	ssize_t n;
@@ -60,7 +59,7 @@ static bool read_waited(pid_t uml, uint64_t *waited)
 	char text[128];
 	unsigned long long value;
 
-	if (!read_proc(uml, "schedstat", text, sizeof(text)) || sscanf(text, "%*u %llu", &value) != 1)
+	if (!rl_proc_text(uml, "schedstat", text, sizeof(text)) || sscanf(text, "%*u %llu", &value) != 1)
 		return false;
 	*waited = value;
 	return true;
@@ -72,7 +71,7 @@ static int read_place(pid_t uml)
 	char text[1024];
 	const char *at;
 
-	if (!read_proc(uml, "stat", text, sizeof(text)) || !(at = strrchr(text, ')')))
+	if (!rl_proc_text(uml, "stat", text, sizeof(text)) || !(at = strrchr(text, ')')))
 		return -1;
 	/* Behind the name comes field 3. */
 	for (int field = 2; field < STAT_FIELD && at; field++)
@@ -80,37 +79,53 @@ static int read_place(pid_t uml)
 	return at ? atoi(at + 1) : -1;
 }
 
-/* Binds the kernel's other threads, and those of its children that are there. */
-static void bind_all(pid_t uml, const cpu_set_t *one)
+bool rl_each_child(pid_t pid, void (*visit)(pid_t child, void *context), void *context)
 {
 	char path[64], text[4096];
 	long number = 0;
-	struct dirent *entry;
-	DIR *dir;
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%ld/task", (long)uml);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir)))
-		if (atol(entry->d_name) > 0)
-			sched_setaffinity((pid_t)atol(entry->d_name), sizeof(*one), one);
-	if (dir)
-		closedir(dir);
-	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", (long)uml, (long)uml);
+	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", (long)pid, (long)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && (n = rl_read_some(fd, text, sizeof(text))) > 0)
+	if (fd < 0)
+		return false;
+	/* Each number has a blank behind it. */
+	while ((n = rl_read_some(fd, text, sizeof(text))) > 0)
 		for (ssize_t i = 0; i < n; i++) {
 			if (text[i] >= '0' && text[i] <= '9') {
 				number = 10 * number + text[i] - '0';
 				continue;
 			}
-			/* One that is gone does no harm: while its parent lives it stays a zombie. */
 			if (number > 0)
-				sched_setaffinity((pid_t)number, sizeof(*one), one);
+				visit((pid_t)number, context);
 			number = 0;
 		}
-	rl_close(&fd);
+	close(fd);
+	return n == 0;
+}
+
+/* One that is gone does no harm: while its parent lives it stays a zombie. */
+static void bind_child(pid_t child, void *context)
+{
+	sched_setaffinity(child, sizeof(cpu_set_t), context);
+}
+
+/* Binds the kernel's other threads, and those of its children that are there. */
+static void bind_all(pid_t uml, cpu_set_t *one)
+{
+	char path[64];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%ld/task", (long)uml);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (atol(entry->d_name) > 0)
+			bind_child((pid_t)atol(entry->d_name), one);
+	if (dir)
+		closedir(dir);
+	rl_each_child(uml, bind_child, one);
 }
 
 void rl_processor_watch(struct rl_processor *p, pid_t uml)

@@ -335,6 +335,10 @@ void rl_processor_watch(struct rl_processor *processor, pid_t uml);
 /* In how many ms rl_processor_look() is to be called; -1: never. */
 int rl_processor_timeout(const struct rl_processor *processor);
 void rl_processor_look(struct rl_processor *processor);
+/* /proc/PID/NAME, with a NUL; false: it cannot be read. No memory is asked for, want of which would end the guardian. */
+bool rl_proc_text(pid_t pid, const char *name, char *text, size_t size);
+/* Those of a process's first thread, from the kernel's list; false: it has none (CONFIG_PROC_CHILDREN). */
+bool rl_each_child(pid_t pid, void (*visit)(pid_t child, void *context), void *context);
 
 /* ---- debug.c ---- */
 

@@ -140,7 +140,7 @@ watch() {
             : >difference
             if grep -qv 'shown as it is after a replay of its journal' told || ! same_as "$disk"; then
                 is_torn "$disk" "$features" ||
-                    { echo "$disk after $delay:"; cut -c1-500 told difference; head -n 20 fsck.log; false; }
+                    { echo "$disk after $delay:"; head -n 20 told difference fsck.log | cut -c1-300; false; }
                 torn=$((torn + 1))
             fi
         done < <(disks)
