@@ -86,7 +86,7 @@ static int open_disk(const struct rl_guest_disk *disk, int *fd, struct rl_error 
 	rl_close(fd);
 	if (check_cow(disk, err))
 		return -1;
-	*fd = open(disk->cow, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	*fd = open(disk->cow, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	return *fd < 0 ? rl_fail_errno(err, disk->cow, ACTION, errno) : 0;
 }
 

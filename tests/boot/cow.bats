@@ -110,6 +110,16 @@ check_disk() { # COW
     run -1 --separate-stderr rootlet diff base.ext4 d.cow
     [ "$output" = "M /  time
 D /old-1" ]
+    # Read only, by somebody who may not write to it.
+    chmod a-w d.cow
+    cp -p d.cow kept.cow
+    as_reader=()
+    [ "$(id -u)" != 0 ] || as_reader=(setpriv --bounding-set=-dac_override --inh-caps=-dac_override)
+    "${as_reader[@]}" "$ROOTLET" run --ephemeral --kernel "$kernel" box/root.ext4 --disk d.cow,ro -- \
+        sh -c 'mount -o ro /dev/ubdb /mnt && [ ! -e /mnt/old-1 ] && [ -e /mnt/old-2 ]'
+    cmp d.cow kept.cow
+    [ "$(stat -c %y d.cow)" = "$(stat -c %y kept.cow)" ]
+    chmod u+w d.cow
     run --separate-stderr rootlet run --ephemeral --kernel "$kernel" r.cow -- true
     failed 125 "it is a COW file, and there is no second one over one"
     run --separate-stderr rootlet run --snapshot s.cow --kernel "$kernel" r.cow -- true
