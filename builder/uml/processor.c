@@ -22,7 +22,7 @@
 #define LOOK_MS    1000
 #define LOOSE_MS   5 /* the first time, and twice as long each time that this was not enough */
 #define LOOSE_MAX  320
-#define CROWDED    10 /* percent of the time that the kernel would run, and another task does */
+#define CROWDED    10 /* percent of the time that something of the guest would run, and another task does */
 #define STAT_FIELD 39 /* "processor" of proc(5)'s /proc/PID/stat */
 
 void rl_processor_bind(void)
@@ -53,32 +53,6 @@ bool rl_proc_text(pid_t pid, const char *name, char *text, size_t size)
 	return n > 0;
 }
 
-/* How long it has waited for its processor, in ns. */
-static bool read_waited(pid_t uml, uint64_t *waited)
-{
-	char text[128];
-	unsigned long long value;
-
-	if (!rl_proc_text(uml, "schedstat", text, sizeof(text)) || sscanf(text, "%*u %llu", &value) != 1)
-		return false;
-	*waited = value;
-	return true;
-}
-
-/* The processor that it ran on last, or -1. */
-static int read_place(pid_t uml)
-{
-	char text[1024];
-	const char *at;
-
-	if (!rl_proc_text(uml, "stat", text, sizeof(text)) || !(at = strrchr(text, ')')))
-		return -1;
-	/* Behind the name comes field 3. */
-	for (int field = 2; field < STAT_FIELD && at; field++)
-		at = strchr(at + 1, ' ');
-	return at ? atoi(at + 1) : -1;
-}
-
 bool rl_each_child(pid_t pid, void (*visit)(pid_t child, void *context), void *context)
 {
 	char path[64], text[4096];
@@ -103,6 +77,40 @@ bool rl_each_child(pid_t pid, void (*visit)(pid_t child, void *context), void *c
 		}
 	close(fd);
 	return n == 0;
+}
+
+static void add_waited(pid_t pid, void *context)
+{
+	char text[128];
+	unsigned long long value;
+	uint64_t *waited = context;
+
+	if (rl_proc_text(pid, "schedstat", text, sizeof(text)) && sscanf(text, "%*u %llu", &value) == 1)
+		*waited += value;
+}
+
+/* How long the kernel and what stands for its programs have waited for their processor, in ns; 0: nobody knows. */
+static uint64_t read_waited(pid_t uml)
+{
+	uint64_t waited = 0;
+
+	add_waited(uml, &waited);
+	rl_each_child(uml, add_waited, &waited);
+	return waited;
+}
+
+/* The processor that it ran on last, or -1. */
+static int read_place(pid_t uml)
+{
+	char text[1024];
+	const char *at;
+
+	if (!rl_proc_text(uml, "stat", text, sizeof(text)) || !(at = strrchr(text, ')')))
+		return -1;
+	/* Behind the name comes field 3. */
+	for (int field = 2; field < STAT_FIELD && at; field++)
+		at = strchr(at + 1, ' ');
+	return at ? atoi(at + 1) : -1;
 }
 
 /* One that is gone does no harm: while its parent lives it stays a zombie. */
@@ -135,8 +143,9 @@ void rl_processor_watch(struct rl_processor *p, pid_t uml)
 	*p = (struct rl_processor){.uml = uml, .next_ms = INT64_MAX};
 	/* What the kernel may use is what the guardian may, unless it was bound. */
 	if (sched_getaffinity(0, sizeof(p->all), &p->all) || sched_getaffinity(uml, sizeof(now), &now) ||
-		CPU_EQUAL(&p->all, &now) || !read_waited(uml, &p->waited))
+		CPU_EQUAL(&p->all, &now))
 		return;
+	p->waited = read_waited(uml);
 	p->place = read_place(uml);
 	p->patience_ms = LOOSE_MS;
 	p->since_ms = rl_now_ms();
@@ -156,7 +165,9 @@ static bool is_crowded(struct rl_processor *p, int64_t now)
 	int64_t since = p->since_ms;
 
 	p->since_ms = now;
-	return read_waited(p->uml, &p->waited) && now > since &&
+	p->waited = read_waited(p->uml);
+	/* Less than before: one of them has ended. */
+	return now > since && p->waited > before &&
 	       (p->waited - before) / 1000000 > (uint64_t)(now - since) * CROWDED / 100;
 }
 
