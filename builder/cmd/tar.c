@@ -200,9 +200,7 @@ static int add_holes(struct rl_node *node, void *context)
 
 	if (!S_ISREG(inode->mode))
 		return 0;
-	holes = inode->content.ops && !inode->map ? 0 : inode->size;
-	for (size_t i = 0; inode->map && i < inode->map->count; i++)
-		holes -= inode->map->ranges[i].length;
+	holes = inode->size - rl_content_data_size(inode);
 	if (holes > *left)
 		return 1;
 	*left -= holes;

@@ -242,17 +242,6 @@ static void find_free_runs(struct rl_plan *plan)
 	plan->taken = rl_calloc(plan->run_count, sizeof(*plan->taken));
 }
 
-static uint64_t inode_bytes(const struct rl_inode *inode)
-{
-	uint64_t bytes = 0;
-
-	if (!inode->map)
-		return inode->size;
-	for (size_t i = 0; i < inode->map->count; i++)
-		bytes += inode->map->ranges[i].length;
-	return bytes;
-}
-
 /* Places everything in the present geometry. Returns how many blocks are lacking. */
 uint64_t rl_plan_place(struct rl_plan *plan)
 {
@@ -309,8 +298,9 @@ uint64_t rl_plan_place(struct rl_plan *plan)
 			continue;
 		for (uint32_t k = 0; k < plan->inodes[i].extent_count; k++)
 			plan->sum.data += plan->extents[plan->inodes[i].first_extent + k].count;
-		plan->sum.slack += rl_blocks_of(block_size, inode_bytes(inode)) * (uint64_t)block_size -
-				   inode_bytes(inode);
+		plan->sum.slack +=
+			rl_blocks_of(block_size, rl_content_data_size(inode)) * (uint64_t)block_size -
+			rl_content_data_size(inode);
 	}
 	for (int size = 0; size < GAP_SIZES; size++)
 		free(g.gaps[size].runs);

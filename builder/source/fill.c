@@ -18,7 +18,7 @@ struct worker {
 	struct rl_fill *fill;
 	pthread_t thread;
 	char *chunk;
-	const struct rl_inode *unverified; /* was copied, and its source as a whole is still to be verified */
+	struct rl_unverified unverified;
 	struct rl_error err;
 };
 
@@ -72,33 +72,6 @@ static int write_range(struct worker *w, const struct rl_fill_file *file, const 
 	return 0;
 }
 
-/* That a source which is verified as a whole is what it was; it need not be asked for each of its files. */
-static int verify(struct worker *w)
-{
-	const struct rl_inode *inode = w->unverified;
-	struct rl_bytes bytes;
-	int result;
-
-	w->unverified = NULL;
-	if (!inode)
-		return 0;
-	if (rl_content_open(inode, &bytes, &w->err))
-		return -1;
-	result = rl_content_verify(inode, &bytes, &w->err);
-	rl_content_close(&bytes);
-	return result;
-}
-
-static int verify_later(struct worker *w, const struct rl_inode *inode, const struct rl_bytes *bytes)
-{
-	if (!inode->content.ops || !inode->content.ops->whole_source)
-		return rl_content_verify(inode, bytes, &w->err);
-	if (w->unverified && w->unverified->content.source != inode->content.source && verify(w))
-		return -1;
-	w->unverified = inode;
-	return 0;
-}
-
 static int write_content(struct worker *w, const struct rl_fill_file *file)
 {
 	const struct rl_inode *inode = file->inode;
@@ -116,7 +89,7 @@ static int write_content(struct worker *w, const struct rl_fill_file *file)
 	if (!result && end < inode->size && ftruncate(file->fd, (off_t)inode->size))
 		result = rl_fail_errno(&w->err, file->path, "write", errno);
 	if (!result)
-		result = verify_later(w, inode, &bytes);
+		result = rl_content_verify_later(&w->unverified, inode, &bytes, &w->err);
 	rl_content_close(&bytes);
 	return result;
 }
@@ -138,13 +111,6 @@ static void fail(struct worker *w)
 	rl_error_clear(&w->err);
 }
 
-static void end_file(struct rl_fill *f, const struct rl_fill_file *file, bool good)
-{
-	f->filled(file, good, f->context);
-	close(file->fd);
-	free(file->path);
-}
-
 /* With the lock held. */
 static struct rl_fill_file take(struct rl_fill *f)
 {
@@ -155,12 +121,25 @@ static struct rl_fill_file take(struct rl_fill *f)
 	return file;
 }
 
-static void fill(struct worker *w, const struct rl_fill_file *file, bool failed)
+static bool has_failed(struct rl_fill *f)
 {
-	bool good = !failed && !write_content(w, file);
+	bool failed;
 
-	end_file(w->fill, file, good);
-	if (!failed && !good)
+	pthread_mutex_lock(&f->lock);
+	failed = f->failed;
+	pthread_mutex_unlock(&f->lock);
+	return failed;
+}
+
+static void fill(struct worker *w, const struct rl_fill_file *file)
+{
+	struct rl_fill *f = w->fill;
+	bool given_up = has_failed(f), good = !given_up && !write_content(w, file);
+
+	f->filled(file, good, f->context);
+	close(file->fd);
+	free(file->path);
+	if (!given_up && !good)
 		fail(w);
 }
 
@@ -172,16 +151,14 @@ static void *work(void *context)
 	pthread_mutex_lock(&f->lock);
 	for (;;) {
 		struct rl_fill_file file;
-		bool failed;
 
 		while (!f->count && !f->ended)
 			pthread_cond_wait(&f->more, &f->lock);
 		if (!f->count)
 			break;
 		file = take(f);
-		failed = f->failed;
 		pthread_mutex_unlock(&f->lock);
-		fill(w, &file, failed);
+		fill(w, &file);
 		pthread_mutex_lock(&f->lock);
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -233,24 +210,14 @@ int rl_fill_add(struct rl_fill *f, const struct rl_fill_file *file)
 	pthread_mutex_unlock(&f->lock);
 	if (full) {
 		start_one(f);
-		fill(&f->workers[0], &oldest, failed);
+		fill(&f->workers[0], &oldest);
 	}
 	return failed ? -1 : 0;
 }
 
-static bool has_failed(struct rl_fill *f)
-{
-	bool failed;
-
-	pthread_mutex_lock(&f->lock);
-	failed = f->failed;
-	pthread_mutex_unlock(&f->lock);
-	return failed;
-}
-
 int rl_fill_now(struct rl_fill *f, const struct rl_fill_file *file)
 {
-	fill(&f->workers[0], file, has_failed(f));
+	fill(&f->workers[0], file);
 	return has_failed(f) ? -1 : 0;
 }
 
@@ -266,7 +233,7 @@ int rl_fill_end(struct rl_fill *f, struct rl_error *err)
 	for (size_t i = 0; i < f->worker_count; i++) {
 		if (i)
 			pthread_join(f->workers[i].thread, NULL);
-		if (verify(&f->workers[i]))
+		if (rl_content_verify_rest(&f->workers[i].unverified, &f->workers[i].err))
 			fail(&f->workers[i]);
 		free(f->workers[i].chunk);
 	}

@@ -62,7 +62,7 @@ struct side {
 	const struct rl_inode *inode;
 	struct rl_bytes bytes;
 	struct window window;
-	const struct rl_inode *unverified; /* was read, and its source as a whole is still to be verified */
+	struct rl_unverified unverified;
 };
 
 struct worker {
@@ -174,19 +174,8 @@ static int compare_bytes(struct side *a, struct side *b, uint64_t offset, uint64
 
 /* ---- pairs ---- */
 
-/* Many contents may lie in one source: that is asked whether it changed when the last of them has been read. */
-static int verify_source(struct side *s, struct rl_error *err)
-{
-	const struct rl_inode *inode = s->unverified;
-
-	s->unverified = NULL;
-	return inode ? rl_content_verify(inode, &s->bytes, err) : 0;
-}
-
 static int open_side(struct side *s, const struct rl_inode *inode, struct rl_error *err)
 {
-	if (s->unverified && s->unverified->content.source != inode->content.source && verify_source(s, err))
-		return -1;
 	s->inode = inode;
 	if (rl_content_open(inode, &s->bytes, err))
 		return -1;
@@ -198,11 +187,7 @@ static int open_side(struct side *s, const struct rl_inode *inode, struct rl_err
 
 static int verify_side(struct side *s, struct rl_error *err)
 {
-	if (s->inode->content.ops && s->inode->content.ops->whole_source) {
-		s->unverified = s->inode;
-		return 0;
-	}
-	return rl_content_verify(s->inode, &s->bytes, err);
+	return rl_content_verify_later(&s->unverified, s->inode, &s->bytes, err);
 }
 
 static int compare_pair(struct worker *w, const struct pair *pair, uint64_t offset, uint64_t length)
@@ -308,7 +293,7 @@ static void compare_batch(struct worker *w, const struct batch *batch)
 		failed = result < 0 ? i : failed;
 	}
 	for (size_t i = 0; i < RL_COUNT(w->sides); i++)
-		if (failed == batch->count && verify_source(&w->sides[i], &w->err))
+		if (failed == batch->count && rl_content_verify_rest(&w->sides[i].unverified, &w->err))
 			failed = 0;
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < batch->count; i++) {

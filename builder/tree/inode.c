@@ -255,6 +255,38 @@ int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes
 	return inode->content.ops->verify(inode, bytes, err);
 }
 
+int rl_content_verify_rest(struct rl_unverified *unverified, struct rl_error *err)
+{
+	const struct rl_inode *inode = unverified->last;
+
+	unverified->last = NULL;
+	return inode ? rl_content_verify(inode, NULL, err) : 0;
+}
+
+int rl_content_verify_later(struct rl_unverified *unverified, const struct rl_inode *inode,
+	const struct rl_bytes *bytes, struct rl_error *err)
+{
+	const struct rl_inode *last = unverified->last;
+
+	if (!inode->content.ops || !inode->content.ops->whole_source)
+		return rl_content_verify(inode, bytes, err);
+	if (last && last->content.source != inode->content.source && rl_content_verify_rest(unverified, err))
+		return -1;
+	unverified->last = inode;
+	return 0;
+}
+
+uint64_t rl_content_data_size(const struct rl_inode *inode)
+{
+	uint64_t bytes = 0;
+
+	if (!inode->map)
+		return inode->size;
+	for (size_t i = 0; i < inode->map->count; i++)
+		bytes += inode->map->ranges[i].length;
+	return bytes;
+}
+
 void rl_content_close(struct rl_bytes *bytes)
 {
 	if (bytes->close_fd && bytes->fd >= 0)

@@ -49,7 +49,7 @@ struct rl_content_ops {
 	int (*open)(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
 	/* Called after the last read: fails if the source changed meanwhile. May be NULL. */
 	int (*verify)(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);
-	/* verify looks at all of content.source, and at nothing else: once does for all contents that lie there. */
+	/* verify looks at all of content.source, and at nothing else (bytes may be NULL): once does for all contents there. */
 	bool whole_source;
 };
 
@@ -236,6 +236,20 @@ uint64_t rl_bytes_place(const struct rl_bytes *bytes, uint64_t offset, uint64_t 
 int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct rl_error *err);
 int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);
 void rl_content_close(struct rl_bytes *bytes);
+
+/* Many contents may lie in one source: whether that has changed is asked once, for the last of them that was read. */
+struct rl_unverified {
+	const struct rl_inode *last; /* NULL: there is nothing to ask */
+};
+
+/* As rl_content_verify(), but not now if its source is verified as a whole. */
+int rl_content_verify_later(struct rl_unverified *unverified, const struct rl_inode *inode,
+	const struct rl_bytes *bytes, struct rl_error *err);
+/* What is still to be asked. */
+int rl_content_verify_rest(struct rl_unverified *unverified, struct rl_error *err);
+
+/* How many bytes of a regular file are no holes. */
+uint64_t rl_content_data_size(const struct rl_inode *inode);
 
 static inline bool rl_is_dir(const struct rl_inode *inode)
 {
