@@ -238,14 +238,16 @@ static bool has_variable(const struct rl_list *variables, const char *variable)
 static int take_kept(struct rl_command *command, struct rl_cmd *cmd, const struct rl_guest *guest)
 {
 	const struct rl_guest_disk *root = guest->disks;
-	const struct rl_image_options options = {.disk = {.cow = root->cow != NULL}};
+	struct rl_image_options options = {.raw = false};
 	struct rl_error none = RL_ERROR_NONE;
 	struct rl_image *image;
 	int result;
 
+	if (!guest->disk_count)
+		return 0;
+	options.disk.cow = root->cow != NULL;
 	/* What is wrong with the disk is told by those who use it. */
-	if (!guest->disk_count ||
-		rl_image_open(root->cow ? root->cow : root->path, &options, &image, &none)) {
+	if (rl_image_open(root->cow ? root->cow : root->path, &options, &image, &none)) {
 		rl_error_clear(&none);
 		return 0;
 	}
