@@ -46,12 +46,19 @@ static int open_sockets(struct rl_console *console)
 	return 0;
 }
 
+struct termios rl_console_raw(void)
+{
+	struct termios raw = {.c_cflag = CS8 | CREAD | CLOCAL | B38400};
+
+	raw.c_cc[VMIN] = 1;
+	return raw;
+}
+
 /* QEMU writes byte by byte, and a socket, which counts each as much more, is soon full: then its guest loses some. */
 static int open_line(struct rl_console *console)
 {
-	struct termios raw = {.c_cflag = CS8 | CREAD | CLOCAL};
+	const struct termios raw = rl_console_raw();
 
-	raw.c_cc[VMIN] = 1;
 	if (openpty(&console->ours, &console->guest, NULL, &raw, NULL))
 		return -1;
 	return fcntl(console->ours, F_SETFD, FD_CLOEXEC) || fcntl(console->guest, F_SETFD, FD_CLOEXEC) ? -1

@@ -120,6 +120,15 @@ int rl_disks_open(const struct rl_guest *guest, int *fds, struct rl_error *err)
 	return rl_disks_lock_check(guest, fds, err);
 }
 
+int rl_disk_lock(int fd, bool read_only, const char *path, struct rl_error *err)
+{
+	struct flock lock = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+		return 0;
+	return rl_fail(err, path, ACTION, "in use by another process");
+}
+
 static int check_lock(int fd, bool for_writing, const char *path, struct rl_error *err)
 {
 	pid_t holder = rl_lock_holder(fd, for_writing);

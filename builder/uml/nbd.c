@@ -301,16 +301,6 @@ static int start(struct rl_nbd *nbd, struct rl_nbd_server *server, const char *s
 	return rl_fail_errno(err, subject, "serve", errno);
 }
 
-/* What is below must not change while it is used. The lock is the open file's, which the process inherits. */
-static int lock_backing(const struct rl_disk *disk, struct rl_error *err)
-{
-	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(rl_disk_backing_fd(disk), F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
-		return 0;
-	return rl_fail(err, rl_disk_backing(disk), "use as a disk", "in use by another process");
-}
-
 int rl_nbd_open(struct rl_nbd *nbd, const struct rl_guest_disk *disk, int fd, struct rl_error *err)
 {
 	const struct rl_disk_options options = {.cow = true};
@@ -319,7 +309,8 @@ int rl_nbd_open(struct rl_nbd *nbd, const struct rl_guest_disk *disk, int fd, st
 
 	if (rl_disk_open(disk->cow, &options, &server.disk, err))
 		return -1;
-	result = lock_backing(server.disk, err);
+	/* What is below must not change while it is used. The process inherits the lock. */
+	result = rl_disk_lock(rl_disk_backing_fd(server.disk), true, rl_disk_backing(server.disk), err);
 	if (!result)
 		result = start(nbd, &server, disk->cow, err);
 	rl_disk_close(server.disk);

@@ -25,8 +25,8 @@
 
 /*
  * A console of UML whose guest leaves about 4000 bytes unread never hears anything again: line_throttle() takes its
- * interrupt away, and nobody gives it back (linux-um's console.patch mends that). So what is typed, or pasted, goes there no faster than on a serial line of
- * 115200 baud, and only once UML has taken what went before.
+ * interrupt away, and nobody gives it back (linux-um's console.patch mends that). So what is typed, or pasted, goes
+ * there no faster than on a serial line of 115200 baud, and only once UML has taken what went before.
  */
 #define PIECE      ((size_t)64)
 #define PIECE_MS   5
@@ -37,12 +37,11 @@
 #define GUEST(i) (1 + 2 * (i))
 #define PTY(i)   (2 + 2 * (i))
 
-/* All bytes pass as they are, also for who does not make it raw himself, and whatever the one before has made of it. */
+/* Also for who does not make it raw himself, and whatever the one before has made of it. */
 static void make_raw(int fd)
 {
-	struct termios raw = {.c_cflag = CS8 | CREAD | CLOCAL | B38400};
+	const struct termios raw = rl_console_raw();
 
-	raw.c_cc[VMIN] = 1;
 	tcsetattr(fd, TCSANOW, &raw);
 }
 

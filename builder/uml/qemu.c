@@ -90,24 +90,14 @@ static int find(struct rl_boot *boot, struct rl_error *err)
 
 /*
  * QEMU's own locks are on two hundred bytes in the middle of a file, and are no hindrance for who reads; UML's are on all of
- * it. So QEMU shall have none, and here are locks like UML's, of the open file description: they last as long
- * as anybody has it, and QEMU inherits it.
+ * it. So QEMU shall have none, and here are locks like UML's.
  */
-static int lock_disk(const struct rl_guest_disk *disk, int fd, struct rl_error *err)
-{
-	struct flock lock = {.l_type = disk->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
-		return 0;
-	return rl_fail(err, disk->cow ? disk->cow : disk->path, "use as a disk", "in use by another process");
-}
-
 static int take_disks(struct rl_boot *boot, struct rl_error *err)
 {
 	for (size_t i = 0; i < boot->guest->disk_count; i++) {
 		const struct rl_guest_disk *disk = &boot->guest->disks[i];
 
-		if (lock_disk(disk, boot->disks[i], err))
+		if (rl_disk_lock(boot->disks[i], disk->read_only, disk->cow ? disk->cow : disk->path, err))
 			return -1;
 		if (disk->cow && rl_nbd_open(&boot->served[i], disk, boot->disks[i], err))
 			return -1;

@@ -104,6 +104,8 @@ int rl_preflight(const struct rl_guest *guest, const char *kernel, const int *di
 int rl_disks_open(const struct rl_guest *guest, int *fds, struct rl_error *err);
 /* Fails if another process holds a lock on a disk that this guest needs. */
 int rl_disks_lock_check(const struct rl_guest *guest, const int *fds, struct rl_error *err);
+/* For an engine that takes no locks as UML does. It is the open file's: it lasts as long as anybody has that. */
+int rl_disk_lock(int fd, bool read_only, const char *path, struct rl_error *err);
 int rl_disks_sync(const struct rl_guest *guest, const int *fds, struct rl_error *err);
 void rl_disks_close(int *fds);
 
@@ -191,6 +193,8 @@ enum rl_console_use {
 
 /* Makes the two ends; nothing happens to this process's terminal yet. line: for a serial line of QEMU. */
 int rl_console_open(struct rl_console *console, enum rl_console_use use, bool line, struct rl_error *err);
+/* The settings of a pty through which all bytes pass as they are. */
+struct termios rl_console_raw(void);
 /* Makes stdin raw if it is the guest's terminal. */
 int rl_console_attach(const struct rl_console *console, struct rl_error *err);
 /* Gives the guest's terminal the size of ours. */
