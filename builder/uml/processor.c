@@ -25,6 +25,15 @@
 #define CROWDED    10 /* percent of the time that something of the guest would run, and another task does */
 #define STAT_FIELD 39 /* "processor" of proc(5)'s /proc/PID/stat */
 
+static cpu_set_t only(int processor)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(processor, &one);
+	return one;
+}
+
 void rl_processor_bind(void)
 {
 	cpu_set_t all, one;
@@ -32,8 +41,7 @@ void rl_processor_bind(void)
 
 	if (now < 0 || now >= CPU_SETSIZE || sched_getaffinity(0, sizeof(all), &all) || CPU_COUNT(&all) < 2)
 		return;
-	CPU_ZERO(&one);
-	CPU_SET(now, &one);
+	one = only(now);
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
@@ -136,6 +144,14 @@ static void bind_all(pid_t uml, cpu_set_t *one)
 	rl_each_child(uml, bind_child, one);
 }
 
+/* From now on it is seen how long it waits. */
+static void begin(struct rl_processor *p)
+{
+	p->waited = read_waited(p->uml);
+	p->since_ms = rl_now_ms();
+	p->next_ms = p->since_ms + LOOK_MS;
+}
+
 void rl_processor_watch(struct rl_processor *p, pid_t uml)
 {
 	cpu_set_t now;
@@ -145,11 +161,9 @@ void rl_processor_watch(struct rl_processor *p, pid_t uml)
 	if (sched_getaffinity(0, sizeof(p->all), &p->all) || sched_getaffinity(uml, sizeof(now), &now) ||
 		CPU_EQUAL(&p->all, &now))
 		return;
-	p->waited = read_waited(uml);
 	p->place = read_place(uml);
 	p->patience_ms = LOOSE_MS;
-	p->since_ms = rl_now_ms();
-	p->next_ms = p->since_ms + LOOK_MS;
+	begin(p);
 }
 
 int rl_processor_timeout(const struct rl_processor *p)
@@ -159,37 +173,34 @@ int rl_processor_timeout(const struct rl_processor *p)
 	return p->next_ms == INT64_MAX ? -1 : left > 0 ? (int)left : 0;
 }
 
-static bool is_crowded(struct rl_processor *p, int64_t now)
+static bool is_crowded(const struct rl_processor *p)
 {
-	uint64_t before = p->waited;
-	int64_t since = p->since_ms;
+	uint64_t waited = read_waited(p->uml), elapsed = (uint64_t)(rl_now_ms() - p->since_ms);
 
-	p->since_ms = now;
-	p->waited = read_waited(p->uml);
 	/* Less than before: one of them has ended. */
-	return now > since && p->waited > before &&
-	       (p->waited - before) / 1000000 > (uint64_t)(now - since) * CROWDED / 100;
+	return waited > p->waited && (waited - p->waited) / 1000000 > elapsed * CROWDED / 100;
 }
 
 void rl_processor_look(struct rl_processor *p)
 {
-	int64_t now = rl_now_ms();
 	cpu_set_t one;
 	int place;
 
-	if (now < p->next_ms)
+	if (rl_now_ms() < p->next_ms)
 		return;
-	p->next_ms = now + LOOK_MS;
 	if (!p->loose_ms) {
-		if (!is_crowded(p, now)) {
+		if (!is_crowded(p)) {
 			p->patience_ms = LOOSE_MS;
 		} else if (!sched_setaffinity(p->uml, sizeof(p->all), &p->all)) {
 			p->loose_ms = p->patience_ms;
-			p->next_ms = now + p->loose_ms;
+			p->next_ms = rl_now_ms() + p->loose_ms;
+			return;
 		}
+		begin(p);
 		return;
 	}
 	p->loose_ms = 0;
+	begin(p);
 	place = read_place(p->uml);
 	if (place < 0 || place >= CPU_SETSIZE)
 		return;
@@ -197,10 +208,8 @@ void rl_processor_look(struct rl_processor *p)
 			 : p->patience_ms < LOOSE_MAX ? 2 * p->patience_ms
 						      : LOOSE_MAX;
 	p->place = place;
-	CPU_ZERO(&one);
-	CPU_SET(place, &one);
+	one = only(place);
 	/* The kernel first: what it starts from now on is bound as it is. */
 	sched_setaffinity(p->uml, sizeof(one), &one);
 	bind_all(p->uml, &one);
-	is_crowded(p, rl_now_ms());
 }

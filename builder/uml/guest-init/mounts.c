@@ -478,15 +478,15 @@ static bool unmount_all(bool virtual_too, bool *busy)
 
 bool leave_root(void)
 {
-	bool busy, any;
+	bool busy;
 
 	SYS(chdir, "/");
 	swap_off();
 	SYS(sync);
-	any = unmount_all(false, &busy);
+	unmount_all(false, &busy);
 	/* What was moved stands before what it needs, and is free in another round; so is what a tmpfs is mounted on. */
-	for (int i = 0; i < 16 && busy && (any || !i); i++)
-		any = unmount_all(true, &busy);
+	for (int i = 0; i < 16 && busy && unmount_all(true, &busy); i++)
+		;
 	if (SYS(mount, NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
 		return true;
 	/* As Alt-SysRq-u does: whatever is open. */
