@@ -28,6 +28,7 @@ static char *take(struct rl_arena *arena, size_t size)
 
 		if (own)
 			room = sizeof(*block) + size;
+		/* Much of a small one may never be used, and is not to be written to. */
 		block = room < BIG_BLOCK ? rl_calloc(1, room) : rl_calloc_table(room);
 		arena->total += room;
 		if (own && arena->blocks) {

@@ -166,8 +166,7 @@ start_busy() { # OPTION...
     job=$!
     for _ in $(seq 100); do [ ! -s ready ] || break; sleep 0.1; done
     rm ready
-    uml=$(rootlet ps --json | python3 -c 'import json, sys
-print(*[g["pid"] for g in json.load(sys.stdin) if any(d.startswith(sys.argv[1]) for d in g["disks"])])' "$PWD/root")
+    uml=$(running pid)
 }
 
 # How much of a second each processor has nothing to do, in percent.

@@ -38,6 +38,12 @@ build_worker() {
     rootlet pack -q -o root.ext4 --chmod /init=0755 root
 }
 
+# running FIELD: what `ps` tells of the guests that have a disk in this folder.
+running() {
+    rootlet ps --json | python3 -c 'import json, sys
+print(*[g[sys.argv[1]] for g in json.load(sys.stdin) if any(d.startswith(sys.argv[2]) for d in g["disks"])])' "$1" "$PWD"
+}
+
 # The processes whose working folder is, or was, in tmp: a guest's run in its run folder.
 in_run_folders() {
     local p
