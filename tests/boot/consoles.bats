@@ -111,30 +111,35 @@ ticks() {
     echo $((all + $(sed 's/.*) //' "/proc/$guest/stat" | awk '{ print $12 + $13 }')))
 }
 
-# Within two seconds the guest, and who runs it, take less than a fifth of one.
-idle() {
+# The guest, and who runs it, come to rest: there are two seconds of which they take less than a fifth of one. (What they had
+# been asked for, the last of fifteen logins say, may take a while on a busy machine. Who spins never rests.)
+rests() {
     local before after
-    before=$(ticks)
-    sleep 2
-    after=$(ticks)
-    [ $((after - before)) -lt 20 ] || { echo "$((after - before)) ticks"; return 1; }
+    for _ in $(seq 20); do
+        before=$(ticks)
+        sleep 2
+        after=$(ticks)
+        [ $((after - before)) -ge 20 ] || return 0
+    done
+    echo "it still takes $((after - before)) ticks of 200"
+    return 1
 }
 
 @test "whoever writes where nobody is, or nobody reads, does not spin, and only in the second case waits" {
     skip_without_uml
     start --kernel "$kernel" --consoles 3 --append init=/sbin/echoes
     attach "${tty[1]}" '\n' '# '
-    idle
+    rests
     # Nobody is there: the end is kept.
     attach "${tty[1]}" 'seq 200000 | cat >/dev/tty3; echo "written $?"\n' 'written 0\r\n'
-    idle
+    rests
     attach "${tty[3]}" '' '199999\n200000\n' >kept
     [ "$(wc -c <kept)" -lt 70000 ]
     # One who is there and does not read: all of it waits for him.
     exec 6<>"${tty[3]}"
     attach "${tty[1]}" '(seq 100000 | cat >/dev/tty3; echo >/tmp/done) & echo st"arted"\n' 'started\r\n'
     attach "${tty[1]}" 'sleep 2; [ -e /tmp/done ] || echo wai"ting"\n' 'waiting\r\n'
-    idle
+    rests
     timeout 60 head -c 588895 <&6 >all
     seq 100000 | cmp - all
     attach "${tty[1]}" 'sleep 1; rm /tmp/done && echo do"ne"\n' 'done\r\n'
@@ -206,7 +211,7 @@ idle() {
     grep -q '^rootlet: root: tty15 is /dev/pts/' err
     login "${tty[1]}"
     attach "${tty[1]}" 'tty\n' $'/dev/tty1\r\n'
-    idle
+    rests
     attach "${tty[1]}" 'poweroff\n' HANGUP
     ends 0
 }
