@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -314,6 +315,29 @@ int rl_read_proc(pid_t pid, const char *file, struct rl_buf *buf)
 
 	free(path);
 	return result;
+}
+
+void rl_process_title(const char *title)
+{
+	struct rl_buf buf = RL_BUF_NONE;
+	unsigned long start, end;
+	char *text, *p;
+
+	if (rl_read_proc(getpid(), "stat", &buf) == 0) {
+		text = rl_buf_string(&buf);
+		p = strrchr(text, ')');
+		/* Where argv's strings are: words 48 and 49; the third is the first behind the name (proc(5)). */
+		for (int i = 2; p && i < 48; i++)
+			p = strchr(p + 1, ' ');
+		if (p && sscanf(p, " %lu %lu", &start, &end) == 2 && start && start < end) {
+			size_t room = end - start, size = strlen(title);
+
+			memset((void *)start, 0, room);
+			memcpy((void *)start, title, size < room ? size : room - 1);
+		}
+		free(text);
+	}
+	rl_buf_free(&buf);
 }
 
 char *rl_find_program(const char *name)

@@ -65,6 +65,9 @@ int rl_run_captured(
 /* Appends a file of a process in /proc ("comm", "cmdline", "stat"); -1: it cannot be read. */
 int rl_read_proc(pid_t pid, const char *file, struct rl_buf *buf);
 
+/* What ps and pgrep -f show for this process's command line, as far as there is room; the strings of main()'s argv go. */
+void rl_process_title(const char *title);
+
 /* The path of an executable file: name itself if it has a slash, else from PATH; or NULL. The caller frees it. */
 char *rl_find_program(const char *name);
 

@@ -281,6 +281,7 @@ static void guard(const struct rl_guardian_job *job, int link)
 
 	setsid();
 	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how UML ends */
+	/* Not rootlet's name: whoever kills all that are called so shall not kill who cleans up. */
 	prctl(PR_SET_NAME, RL_GUARDIAN_NAME);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (mkdir(job->folder, 0700)) {
@@ -305,6 +306,8 @@ static void guard(const struct rl_guardian_job *job, int link)
 		tell(link, &note);
 		return;
 	}
+	/* Nothing of argv is needed any more. */
+	rl_process_title(RL_GUARDIAN_NAME);
 	note.kind = NOTE_STARTED;
 	tell(link, &note);
 	if (console->terminal)

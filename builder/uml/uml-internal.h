@@ -271,7 +271,7 @@ char *rl_last_line(const struct rl_buf *tail);
 
 /* ---- guardian.c ---- */
 
-#define RL_GUARDIAN_NAME "rootlet-guard" /* in /proc/PID/comm, where control.c finds it */
+#define RL_GUARDIAN_NAME "guest-guardian" /* in /proc/PID/comm, where control.c finds it */
 
 struct rl_guardian_job {
 	const char *kernel; /* the program: UML's kernel, or QEMU, which is "UML" to the guardian */

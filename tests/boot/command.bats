@@ -515,6 +515,20 @@ await() {
     fsck root
 }
 
+@test "so does one that is killed by its name, with all that are called so" {
+    prepare
+    for pattern in '-f rootlet\\S*.run.--kernel' '-x rootlet' rootlet; do
+        "$ROOTLET" run --kernel "$KERNEL" root -- sh -c 'echo ready; yes' 2>&1 3>&- | head -c 100M >out &
+        await ready out
+        # Of all that run on this machine, those of this test.
+        for pid in $(pgrep $pattern); do
+            ! grep -qzxF "TMPDIR=$TMPDIR" "/proc/$pid/environ" || kill -KILL "$pid"
+        done
+        wait $! || true
+        nothing_left
+    done
+}
+
 @test "what runs in a guest never runs on the host, also when it is killed" {
     prepare
     # The guest has no such folder. (A redirection that fails ends a shell if it is one of a ":".)

@@ -269,7 +269,7 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"word\n", ("127.0.0.1",
 @test "the network ends with the guardian" {
     started
     pid=$(pgrep -P $job -x rootlet)
-    kill -9 "$(pgrep -P "$pid" -x rootlet-guard)"
+    kill -9 "$(pgrep -P "$pid" -x guest-guardian)"
     status=0
     wait $job || status=$?
     [ "$status" = 125 ]

@@ -230,7 +230,7 @@ END
         for _ in $(seq 100); do [ ! -e shared/up ] || break; sleep 0.1; done
         rm shared/up
         pid=$(pgrep -P $job -x rootlet)
-        guard=$(pgrep -P "$pid" -x rootlet-guard)
+        guard=$(pgrep -P "$pid" -x guest-guardian)
         holder=$(pgrep -P "$guard" -x rootlet-root)
         case $victim in
             rootlet) kill -9 "$pid" ;;
