@@ -369,21 +369,23 @@ END
 @test "random damage: the same judgement as e2fsck's" {
     make_tree
     rm -r t/large t/sparse
+    # Everywhere the same images, and so the same damage to them: e2fsck overlooks one thing in some thousands.
+    find t -exec touch -h -d @1700000000 {} +
     n=0
     while read -r options; do
         n=$((n + 1))
-        mke2fs -q -b 1024 -N 512 $options -d t $n.img 2M >mke2fs.log 2>&1 || { cat mke2fs.log; false; }
-        e2fsck -fyD $n.img >/dev/null 2>&1 || :
+        rootlet pack -q -o $n.img --owner 0:0 --block-size 1024 --size 2M $options t
+        E2FSCK_TIME=1700000000 E2FSPROGS_FAKE_TIME=1700000000 e2fsck -fyD $n.img >/dev/null 2>&1 || :
     done <<'END'
--t ext2 -I 128
--t ext4 -O ^metadata_csum,^has_journal
--t ext4 -O ^has_journal
--t ext4 -O ^metadata_csum,^has_journal,inline_data
--t ext4 -O ^metadata_csum,^has_journal,uninit_bg -g 1024
+--fs ext2
+--fs ext4 --features ^metadata_csum,^has_journal
+--fs ext4 --features ^has_journal
+--fs ext4 --features ^metadata_csum,^has_journal,inline_data
+--fs ext4 --features ^metadata_csum,^has_journal,uninit_bg
 END
     cat >damage.py <<'END'
 import os, random, re, subprocess, sys
-rnd = random.Random(20)
+rnd = random.Random(int(os.environ.get("SEED", "20")))
 images = [open(f"{i}.img", "rb").read() for i in range(1, 6)]
 live = [[k for k in range(0, len(d), 32) if any(d[k:k + 32])] for d in images]
 verdicts = {False: 0, True: 0}
@@ -393,7 +395,7 @@ def run(*words):
         status = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=60).returncode
     return status, open("out", "rb").read(1 << 20).decode(errors="replace")
 
-for turn in range(200):
+for turn in range(int(os.environ.get("TURNS", "200"))):
     which = turn % 5
     image, what = bytearray(images[which]), []
     for _ in range(rnd.choice((1, 1, 2, 4))):
