@@ -293,6 +293,24 @@ static void add_extra_disks(struct machine *m)
 	}
 }
 
+/* A COW file that is not there yet, at path or, if that is NULL, in fd, for what is written to a disk from now on. */
+static int make_cow(struct rl_cmd *cmd, const struct rl_guest_disk *disk, const char *path, int fd)
+{
+	const struct rl_disk_options as_cow = {.cow = true};
+	struct rl_disk *opened;
+	int result;
+
+	if (!disk->cow)
+		return path ? rl_cow_create(path, disk->path, false, &cmd->err)
+			    : rl_cow_create_in(fd, disk->path, disk->path, &cmd->err);
+	/* There is none over another one, but there can be two alike. */
+	if (rl_disk_open(disk->cow, &as_cow, &opened, &cmd->err))
+		return -1;
+	result = path ? rl_cow_copy(opened, path, &cmd->err) : rl_cow_copy_in(opened, fd, &cmd->err);
+	rl_disk_close(opened);
+	return result;
+}
+
 /* A COW file without a name: it goes with the last who has it open. Its descriptor stays open until the end. */
 static int forget_writes(struct rl_cmd *cmd, struct machine *m, struct rl_guest_disk *disk)
 {
@@ -308,9 +326,11 @@ static int forget_writes(struct rl_cmd *cmd, struct machine *m, struct rl_guest_
 	m->unnamed[m->unnamed_count++] = fd;
 	rl_list_add(&m->paths, path);
 	free(path);
+	if (make_cow(cmd, disk, NULL, fd))
+		return -1;
 	disk->cow = m->paths.items[m->paths.count - 1];
 	disk->forget = true;
-	return rl_cow_create_in(fd, disk->path, disk->path, &cmd->err);
+	return 0;
 }
 
 /* A disk that is a COW file: UML wants to know what is below it. */
@@ -327,29 +347,22 @@ static int follow_cow(struct rl_cmd *cmd, struct machine *m, struct rl_guest_dis
 		disk->path = m->paths.items[m->paths.count - 1];
 	}
 	rl_disk_close(opened);
-	if (disk->cow && m->ephemeral && !disk->read_only)
-		return rl_fail(&cmd->err, disk->cow, "run",
-			"it is a COW file, and there is no second one over one: `rootlet cow commit -o "
-			"FILE` makes a disk of it for --ephemeral");
 	return 0;
 }
 
 static int redirect_writes(struct rl_cmd *cmd, struct machine *m)
 {
+	bool snapshot = m->snapshot && m->disk_count;
+
 	for (size_t i = 0; i < m->disk_count; i++)
 		if (follow_cow(cmd, m, &m->disks[i]))
 			return -1;
-	if (m->snapshot && m->disk_count && m->disks[0].cow)
-		return rl_fail(&cmd->err, m->disks[0].cow, "run",
-			"it is a COW file itself: run it without --snapshot");
-	if (m->snapshot && m->disk_count) {
-		if (access(m->snapshot, F_OK) &&
-			rl_cow_create(m->snapshot, m->disks[0].path, false, &cmd->err))
-			return -1;
+	if (snapshot && access(m->snapshot, F_OK) && make_cow(cmd, &m->disks[0], m->snapshot, -1))
+		return -1;
+	if (snapshot)
 		m->disks[0].cow = m->snapshot;
-	}
-	for (size_t i = 0; m->ephemeral && i < m->disk_count; i++)
-		if (!m->disks[i].read_only && !m->disks[i].cow && forget_writes(cmd, m, &m->disks[i]))
+	for (size_t i = snapshot ? 1 : 0; m->ephemeral && i < m->disk_count; i++)
+		if (!m->disks[i].read_only && forget_writes(cmd, m, &m->disks[i]))
 			return -1;
 	return 0;
 }

@@ -169,7 +169,8 @@ int rl_cow_changes(const struct rl_disk *disk, rl_cow_range *visit, void *contex
 struct writing {
 	const struct rl_disk *disk; /* whose bytes it gets; NULL: none */
 	struct rl_cow cow;
-	struct rl_publish out;
+	int fd;
+	const char *path; /* for messages */
 	uint8_t *bits; /* CHUNK bytes of the bitmap, from first on */
 	uint64_t first;
 	uint8_t *bytes; /* CHUNK */
@@ -179,7 +180,7 @@ struct writing {
 
 static int fail_write(struct writing *w)
 {
-	return rl_fail_errno(w->err, w->out.path, "write", errno);
+	return rl_fail_errno(w->err, w->path, "write", errno);
 }
 
 static int flush_bits(struct writing *w)
@@ -187,7 +188,7 @@ static int flush_bits(struct writing *w)
 	uint64_t left = w->cow.bitmap_size - w->first;
 
 	if (rl_pwrite_sparse(
-		    w->out.fd, w->bits, left < CHUNK ? (size_t)left : CHUNK, w->cow.bitmap_at + w->first))
+		    w->fd, w->bits, left < CHUNK ? (size_t)left : CHUNK, w->cow.bitmap_at + w->first))
 		return fail_write(w);
 	memset(w->bits, 0, CHUNK);
 	return 0;
@@ -225,8 +226,10 @@ static int keep_range(uint64_t offset, uint64_t length, void *context)
 
 		if (rl_disk_read(w->disk, w->bytes, n, offset))
 			return rl_fail_errno(w->err, rl_disk_path(w->disk), "read", errno);
-		if (rl_pwrite_sparse(w->out.fd, w->bytes, n, w->cow.data_at + offset))
+		if (rl_pwrite_sparse(w->fd, w->bytes, n, w->cow.data_at + offset))
 			return fail_write(w);
+		if (rl_check_interrupted(w->path, "write", w->err))
+			return -1;
 		offset += n;
 		length -= n;
 	}
@@ -282,37 +285,59 @@ static int set_backing(struct rl_cow *cow, const char *backing, const char *subj
 	return set_path(cow, backing, err);
 }
 
-static int begin(struct writing *w, const char *path)
+/* The sectors that the bitmap has, without a look at the backing file. */
+static int keep_all_set(struct writing *w)
 {
-	if (rl_publish_open(&w->out, path, w->err))
-		return -1;
-	w->bits = rl_calloc(1, CHUNK);
-	w->bytes = rl_alloc(CHUNK);
-	if (ftruncate(w->out.fd, (off_t)(w->cow.data_at + w->cow.size)))
-		return fail_write(w);
+	uint64_t offset = 0, length = 0;
+
+	while (rl_disk_next_set(w->disk, offset, &offset, &length)) {
+		if (keep_range(offset, length, w))
+			return -1;
+		offset += length;
+	}
 	return 0;
 }
 
-static int finish(struct writing *w, int result)
+/* Writes all of it, with the sectors that keep() wants; NULL: none. */
+static int write_in(struct writing *w, int fd, const char *path, int (*keep)(struct writing *w))
 {
 	uint8_t head[RL_COW_HEAD_MAX];
+	int result = 0;
 
+	w->fd = fd;
+	w->path = path;
+	w->bits = rl_calloc(1, CHUNK);
+	w->bytes = rl_alloc(CHUNK);
+	rl_cow_head(&w->cow, head);
+	if (ftruncate(fd, (off_t)(w->cow.data_at + w->cow.size)))
+		result = fail_write(w);
+	if (!result && keep)
+		result = keep(w);
 	if (!result)
 		result = flush_bits(w);
-	rl_cow_head(&w->cow, head);
-	if (!result && rl_pwrite_all(w->out.fd, head, sizeof(head), 0))
+	if (!result && rl_pwrite_all(fd, head, sizeof(head), 0))
 		result = fail_write(w);
-	if (!result)
-		result = rl_publish_commit(&w->out, NULL, w->err);
-	rl_publish_close(&w->out);
 	free(w->bits);
 	free(w->bytes);
 	return result;
 }
 
+static int publish(struct writing *w, const char *path, int (*keep)(struct writing *w))
+{
+	struct rl_publish out = RL_PUBLISH_NONE;
+	int result = rl_publish_open(&out, path, w->err);
+
+	if (!result)
+		result = write_in(w, out.fd, path, keep);
+	if (!result)
+		result = rl_publish_commit(&out, NULL, w->err);
+	rl_publish_close(&out);
+	return result;
+}
+
 int rl_cow_create(const char *path, const char *backing, bool replace, struct rl_error *err)
 {
-	struct writing w = {.out = RL_PUBLISH_NONE, .err = err};
+	struct writing w = {.err = err};
 	struct stat st, below;
 
 	if (set_backing(&w.cow, backing, path, err))
@@ -326,20 +351,44 @@ int rl_cow_create(const char *path, const char *backing, bool replace, struct rl
 		if (rl_lock_check(path, true, "replace", err))
 			return -1;
 	}
-	return finish(&w, begin(&w, path));
+	return publish(&w, path, NULL);
 }
 
 int rl_cow_create_in(int fd, const char *backing, const char *subject, struct rl_error *err)
 {
-	uint8_t head[RL_COW_HEAD_MAX];
-	struct rl_cow cow = {.version = 0};
+	struct writing w = {.err = err};
 
-	if (set_backing(&cow, backing, subject, err))
+	return set_backing(&w.cow, backing, subject, err) ? -1 : write_in(&w, fd, subject, NULL);
+}
+
+/* The lock of the open file lasts until the disk is closed. */
+static int hold_still(const struct rl_disk *disk, struct rl_error *err)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	pid_t holder;
+
+	if (!fcntl(rl_disk_fd(disk), F_OFD_SETLK, &lock) || (errno != EACCES && errno != EAGAIN))
+		return 0;
+	holder = rl_lock_holder(rl_disk_fd(disk), false);
+	return rl_lock_fail(rl_disk_path(disk), "copy", holder ? holder : -1, err);
+}
+
+int rl_cow_copy(const struct rl_disk *disk, const char *path, struct rl_error *err)
+{
+	struct writing w = {.disk = disk, .err = err};
+
+	if (hold_still(disk, err) || set_backing(&w.cow, rl_disk_backing(disk), path, err))
 		return -1;
-	rl_cow_head(&cow, head);
-	if (ftruncate(fd, (off_t)(cow.data_at + cow.size)) || rl_pwrite_all(fd, head, sizeof(head), 0))
-		return rl_fail_errno(err, subject, "write", errno);
-	return 0;
+	return publish(&w, path, keep_all_set);
+}
+
+int rl_cow_copy_in(const struct rl_disk *disk, int fd, struct rl_error *err)
+{
+	struct writing w = {.disk = disk, .err = err};
+
+	if (hold_still(disk, err) || set_backing(&w.cow, rl_disk_backing(disk), rl_disk_path(disk), err))
+		return -1;
+	return write_in(&w, fd, rl_disk_path(disk), keep_all_set);
 }
 
 /* ---- another backing file ---- */
@@ -351,21 +400,9 @@ static bool same_file(int fd, const char *path)
 	return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* What the bitmap says, without a look at the backing file. */
-static int keep_all_set(struct writing *w)
+static int keep_changes(struct writing *w)
 {
-	uint64_t offset = 0, length = 0;
-
-	while (rl_disk_next_set(w->disk, offset, &offset, &length)) {
-		if (keep_range(offset, length, w))
-			return -1;
-		offset += length;
-	}
-	return 0;
-}
-
-static int keep_changes(struct writing *w, const char *backing)
-{
+	const char *backing = w->cow.backing;
 	struct compare c = {
 		.disk = w->disk, .below_size = w->cow.size, .visit = keep_range, .context = w, .err = w->err};
 	uint64_t size;
@@ -387,7 +424,7 @@ static int keep_changes(struct writing *w, const char *backing)
 int rl_cow_rebase(const char *path, const struct rl_disk_options *options, const char *backing,
 	bool header_only, uint64_t *kept, struct rl_error *err)
 {
-	struct writing w = {.out = RL_PUBLISH_NONE, .err = err};
+	struct writing w = {.err = err};
 	struct rl_cow_lock lock;
 	struct rl_disk *disk;
 	int result;
@@ -404,8 +441,7 @@ int rl_cow_rebase(const char *path, const struct rl_disk_options *options, const
 	if (!result && rl_disk_cow(disk)->mtime == RL_COW_COMMITTING && header_only)
 		result = rl_fail(err, path, "rebase", "a commit of it was cut short: finish that first");
 	if (!result)
-		result = finish(
-			&w, begin(&w, path) || (header_only ? keep_all_set(&w) : keep_changes(&w, backing)));
+		result = publish(&w, path, header_only ? keep_all_set : keep_changes);
 	*kept = w.kept;
 	rl_cow_unlock(&lock, disk);
 	return result;

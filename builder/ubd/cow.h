@@ -54,6 +54,14 @@ int rl_cow_create(const char *path, const char *backing, bool replace, struct rl
 /* The same in a file that is open and empty, and may have no name. */
 int rl_cow_create_in(int fd, const char *backing, const char *subject, struct rl_error *err);
 
+/*
+ * A COW file with the same changes as a disk's, over the same backing file; there is none at path yet. That somebody has
+ * the disk open for writing is an error.
+ */
+int rl_cow_copy(const struct rl_disk *disk, const char *path, struct rl_error *err);
+/* The same in a file that is open and empty, and may have no name. */
+int rl_cow_copy_in(const struct rl_disk *disk, int fd, struct rl_error *err);
+
 /* Calls visit for every range, in order, of which the COW file has other bytes than the backing file. */
 typedef int rl_cow_range(uint64_t offset, uint64_t length, void *context);
 int rl_cow_changes(const struct rl_disk *disk, rl_cow_range *visit, void *context, struct rl_error *err);
