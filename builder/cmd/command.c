@@ -157,41 +157,60 @@ static int tell_end(struct rl_cmd *cmd, const struct rl_guest *guest, const stru
 
 /* ---- what is brought back ---- */
 
-/* The disk that the path is on, and the path in it; a mount point itself is its disk's root. */
-static const struct rl_guest_disk *find_disk(const struct rl_guest *guest,
-	const struct rl_guest_result *result, const char *path, const char **inside)
+/* What the path is on, and the rest of the path in it; NULL: on the root. */
+static const struct rl_guest_mount *find_mount(
+	const struct rl_guest_result *result, const char *path, const char **rest)
 {
-	size_t best = 0, disk = 0;
+	const struct rl_guest_mount *found = NULL;
 
-	*inside = path;
+	*rest = path;
 	for (size_t i = 0; i < result->mount_count; i++) {
 		const struct rl_guest_mount *m = &result->mounts[i];
 		size_t size = strlen(m->path);
 
 		while (size && m->path[size - 1] == '/')
 			size--;
-		if (size <= best || strncmp(m->path, path, size) != 0 || (path[size] && path[size] != '/') ||
-			m->disk >= guest->disk_count)
+		if (strncmp(m->path, path, size) != 0 || (path[size] && path[size] != '/'))
 			continue;
-		best = size;
-		disk = m->disk;
-		*inside = path[size] ? path + size : "/";
+		found = m;
+		*rest = path + size;
 	}
+	return found;
+}
+
+/* The disk that the path is on, and the path in it, which the caller frees; NULL: it is on none. */
+static const struct rl_guest_disk *find_disk(const struct rl_guest *guest,
+	const struct rl_guest_result *result, const char *path, char **inside, struct rl_error *err)
+{
+	const char *rest;
+	const struct rl_guest_mount *mount = find_mount(result, path, &rest);
+	unsigned disk = mount ? mount->disk : 0;
+
+	if (disk >= guest->disk_count) {
+		rl_fail(err, path, "collect", "it is not on one of the guest's disks, but on %s",
+			*mount->what ? mount->what : "another one");
+		return NULL;
+	}
+	*inside = rl_printf("%s/%s", mount && mount->folder[1] ? mount->folder : "", rest + (*rest == '/'));
 	return &guest->disks[disk];
 }
 
 static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struct rl_guest_result *result,
 	const char *word)
 {
-	const char *equals = strchr(word, '='), *inside;
+	const char *equals = strchr(word, '=');
 	const struct rl_guest_disk *disk;
-	char *path = rl_strndup(word, (size_t)(equals - word));
+	char *path = rl_strndup(word, (size_t)(equals - word)), *inside = NULL;
 	struct rl_copy_out copy = {.cmd = cmd, .to = equals + 1};
 	struct rl_tree_word tw = RL_TREE_WORD_NONE;
 	const struct rl_node *node;
 	int failed;
 
-	disk = find_disk(guest, result, path, &inside);
+	disk = find_disk(guest, result, path, &inside, &cmd->err);
+	if (!disk) {
+		free(path);
+		return -1;
+	}
 	cmd->image.disk.cow = disk->cow != NULL;
 	node = rl_tree_path_one(cmd, disk->cow ? disk->cow : disk->path, inside, true, &tw);
 	failed = !node || rl_copy_out(&copy, node);
@@ -204,6 +223,7 @@ static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struc
 		free(reason);
 	}
 	rl_tree_word_free(&tw);
+	free(inside);
 	free(path);
 	return failed || copy.summary.failed ? -1 : 0;
 }
@@ -287,6 +307,7 @@ int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_gue
 	command->guest.variables = (const char *const *)command->variables.items;
 	command->guest.variable_count = command->variables.count;
 	command->guest.verbose = cmd->verbose > 0;
+	command->guest.mounts = command->collects.count > 0;
 	if (command->guest.terminal && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) {
 		command->guest.rows = size.ws_row;
 		command->guest.columns = size.ws_col;

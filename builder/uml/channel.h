@@ -58,7 +58,8 @@ enum rl_frame_type {
 	RL_FRAME_OUTPUT = 'O', /* bytes of stream 0, stdout, or 1, stderr */
 	RL_FRAME_TAKEN = 'I', /* value: the position up to which the ring was read, modulo 2^32 */
 	RL_FRAME_DEAF = 'C', /* the command has closed its stdin */
-	RL_FRAME_MOUNTED = 'M', /* stream: the disk's number; the path where it is */
+	RL_FRAME_MOUNTED =
+		'M', /* stream: the disk's number, or RL_NO_DISK; the texts of a mount, each with a NUL behind it */
 	RL_FRAME_FATE = 'X', /* struct rl_fate_frame and its texts: all output was sent */
 	RL_FRAME_OVER = 'Z', /* the last; value 1: all file systems are clean, 0: one could not be made so */
 	/* From rootlet. */
@@ -69,6 +70,13 @@ enum rl_frame_type {
 	RL_FRAME_SIGNAL = 's', /* value: for the command, which has RL_GRACE_MS to end */
 	RL_FRAME_SIZE = 'w', /* value: rows << 16 | columns of its terminal */
 };
+
+/*
+ * A mount's texts are where it is; the folder of the disk that is seen there; and, where that is none, what is. One that
+ * comes later hides those before it. There are at most RL_MOUNTS_MAX.
+ */
+#define RL_NO_DISK    0xffu
+#define RL_MOUNTS_MAX 1024
 
 struct rl_frame {
 	uint8_t type;
@@ -104,6 +112,7 @@ struct rl_job_head {
 	uint32_t tty; /* the command gets a terminal */
 	uint32_t rows, columns; /* of that */
 	uint32_t network; /* there is one, for the init to set up */
+	uint32_t mounts; /* all of them are told in the end */
 	uint32_t arguments, variables, shares; /* how many */
 };
 

@@ -336,8 +336,6 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 void rl_guest_result_free(struct rl_guest_result *result)
 {
 	free(result->reason);
-	for (size_t i = 0; i < result->mount_count; i++)
-		free(result->mounts[i].path);
-	free(result->mounts);
+	rl_mounts_free(result->mounts, result->mount_count);
 	rl_buf_free(&result->log);
 }

@@ -136,6 +136,7 @@ int rl_job_open(struct rl_job *job, const struct rl_guest *guest, const char *ch
 		.rows = command->rows,
 		.columns = command->columns,
 		.network = guest->network,
+		.mounts = command->mounts,
 		.arguments = (uint32_t)command->argument_count,
 		.variables = (uint32_t)command->variable_count,
 		.shares = (uint32_t)guest->share_count,

@@ -5,11 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOUNTS_MAX 64
-
 void rl_talk_init(struct rl_talk *talk)
 {
 	*talk = (struct rl_talk){.window = {RL_WINDOW, RL_WINDOW}};
+}
+
+void rl_mounts_free(struct rl_guest_mount *mounts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(mounts[i].path);
+		free(mounts[i].folder);
+		free(mounts[i].what);
+	}
+	free(mounts);
 }
 
 void rl_talk_free(struct rl_talk *talk)
@@ -20,9 +28,7 @@ void rl_talk_free(struct rl_talk *talk)
 	rl_buf_free(&talk->output[1]);
 	free(talk->subject);
 	free(talk->action);
-	for (size_t i = 0; i < talk->mount_count; i++)
-		free(talk->mounts[i].path);
-	free(talk->mounts);
+	rl_mounts_free(talk->mounts, talk->mount_count);
 }
 
 /* How many bytes follow a frame. */
@@ -62,8 +68,8 @@ static const char *problem(const struct rl_talk *talk, const struct rl_frame *fr
 			       ? "a wrong position"
 			       : NULL;
 	case RL_FRAME_MOUNTED:
-		return frame->stream >= RL_JOB_DISK || frame->value > RL_TEXT_MAX ||
-				       talk->mount_count == MOUNTS_MAX
+		return (frame->stream >= RL_JOB_DISK && frame->stream != RL_NO_DISK) ||
+				       frame->value > RL_TEXT_MAX || talk->mount_count == RL_MOUNTS_MAX
 			       ? "a mount that cannot be"
 			       : NULL;
 	case RL_FRAME_FATE:
@@ -103,10 +109,23 @@ static const char *take_fate(struct rl_talk *talk, const char *bytes, size_t siz
 
 static const char *take_mount(struct rl_talk *talk, unsigned disk, const char *bytes, size_t size)
 {
-	if (!size || bytes[0] != '/' || memchr(bytes, '\0', size))
+	const char *text[3], *at = bytes, *end = bytes + size;
+	struct rl_guest_mount *mount;
+
+	for (size_t i = 0; i < RL_COUNT(text); i++) {
+		text[i] = at;
+		at = memchr(at, '\0', (size_t)(end - at));
+		if (!at++)
+			return "a mount that cannot be";
+	}
+	if (at != end || text[0][0] != '/' || text[1][0] != '/')
 		return "a mount that cannot be";
 	RL_GROW(talk->mounts, talk->mount_count, talk->mount_room);
-	talk->mounts[talk->mount_count++] = (struct rl_guest_mount){disk, rl_strndup(bytes, size)};
+	mount = &talk->mounts[talk->mount_count++];
+	mount->disk = disk == RL_NO_DISK ? RL_GUEST_NO_DISK : disk;
+	mount->path = rl_strdup(text[0]);
+	mount->folder = rl_strdup(text[1]);
+	mount->what = rl_strdup(text[2]);
 	return NULL;
 }
 

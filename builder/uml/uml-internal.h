@@ -519,6 +519,7 @@ struct rl_talk {
 
 void rl_talk_init(struct rl_talk *talk);
 void rl_talk_free(struct rl_talk *talk);
+void rl_mounts_free(struct rl_guest_mount *mounts, size_t count);
 /* Takes bytes from the guest; what it may not send is an error, and then no more is to be heard. */
 int rl_talk_hear(struct rl_talk *talk, const char *bytes, size_t size, struct rl_error *err);
 void rl_talk_say(struct rl_talk *talk, enum rl_frame_type type, unsigned stream, uint32_t value);

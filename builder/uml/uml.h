@@ -18,6 +18,7 @@
 #include "base/forward.h"
 
 #include <stdbool.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -49,12 +50,17 @@ struct rl_guest_command {
 	uint32_t rows, columns; /* of that */
 	int log; /* a descriptor for all of the guest's log; -1: none */
 	bool verbose; /* the guest's log goes to stderr, escaped */
+	bool mounts; /* all that is mounted when the command ends is told */
 };
 
-/* Where the guest had one of its disks. */
+#define RL_GUEST_NO_DISK UINT_MAX
+
+/* What the guest had mounted, as it says: its texts may be anything, the paths begin with "/". */
 struct rl_guest_mount {
-	unsigned disk; /* ubda is 0 */
-	char *path; /* as the guest says */
+	unsigned disk; /* ubda is 0; RL_GUEST_NO_DISK: it was none, or a part of one */
+	char *path; /* where */
+	char *folder; /* of the disk: what was seen there */
+	char *what; /* a device or a type, if it was no disk */
 };
 
 /* Who hears what comes out of the guest: of its console, or of its command's stdout. */
@@ -170,7 +176,8 @@ struct rl_guest_result {
 	char *reason; /* for RL_GUEST_PANIC: one line, control characters escaped */
 	/* Of commands. */
 	bool unclean; /* the command ended, but a file system could not be unmounted */
-	struct rl_guest_mount *mounts; /* of disks that the guest's fstab names */
+	struct rl_guest_mount
+		*mounts; /* but the root; later ones hide those before. First what the guest's fstab names */
 	size_t mount_count;
 	struct rl_buf log; /* the end of the guest's log, as it came; also if the run failed */
 };

@@ -381,6 +381,20 @@ END
     [ "$(cat out)" = one ]
     [ "$(cat into/dir/f)" = two ]
     [ "$(cat all/dir/f)" = two ]
+    # What the command itself has mounted, by whatever name, and where; what hides what; what is gone again.
+    run --separate-stderr in_guest root --disk data --collect /mnt/dir/f=f1 --collect /srv/x/deep/f=f2 \
+        --collect "/srv/a b/f=f3" --collect /opt/f=f4 -- sh -c '
+        umount /mnt/data; mknod /tmp/other b 98 16; mkdir -p "/srv/a b" /srv/x /opt
+        mount /tmp/other /mnt; mkdir -p /mnt/dir/deep; cp /mnt/dir/f /mnt/dir/deep/f
+        mount -o bind /mnt/dir /srv/x; mount -t tmpfs x "/srv/a b"; mount -o bind /mnt/dir "/srv/a b"
+        mount /tmp/other /opt; umount /opt; echo root >/opt/f'
+    [ "$status" = 0 ]
+    [ -z "$stderr" ]
+    [ "$(cat f1 f2 f3 f4)" = $'two\ntwo\ntwo\nroot' ]
+    run --separate-stderr in_guest root --collect /tmp/f=out2 -- sh -c 'echo old >/tmp/f; mount -t tmpfs x /tmp; echo new >/tmp/f'
+    failed 125 "/tmp/f: collect: it is not on one of the guest's disks, but on tmpfs"
+    run --separate-stderr in_guest root --collect /proc/version=out2 -- true
+    failed 125 "/proc/version: collect: it is not on one of the guest's disks, but on proc"
     run --separate-stderr in_guest root --collect /no/such=out2 -- true
     failed 125 "root:/no/such: open: there is no such path in it"
     run --separate-stderr in_guest root --collect /no/such=out2 -- sh -c 'exit 3'

@@ -31,6 +31,14 @@ static void fate(struct rl_buf *buf, uint32_t kind, int32_t number, const char *
 	rl_buf_bytes(buf, texts, size);
 }
 
+#define MOUNT(place, folder, what) place "\0" folder "\0" what, sizeof(place "\0" folder "\0" what)
+
+static void mounted(struct rl_buf *buf, unsigned disk, const char *texts, size_t size)
+{
+	frame(buf, RL_FRAME_MOUNTED, disk, (uint32_t)size, "");
+	rl_buf_bytes(buf, texts, size);
+}
+
 static void hello(struct rl_buf *buf)
 {
 	frame(buf, RL_FRAME_HELLO, 0, RL_CHANNEL_VERSION, "");
@@ -50,7 +58,8 @@ static void all_that_is_said(void **state)
 
 	(void)state;
 	hello(&said);
-	text(&said, RL_FRAME_MOUNTED, 1, "/mnt/data");
+	mounted(&said, 1, MOUNT("/mnt/data", "/a", ""));
+	mounted(&said, RL_NO_DISK, MOUNT("/mnt", "/", "tmpfs"));
 	text(&said, RL_FRAME_OUTPUT, 0, "out ");
 	text(&said, RL_FRAME_OUTPUT, 1, "err");
 	text(&said, RL_FRAME_OUTPUT, 0, "");
@@ -73,9 +82,14 @@ static void all_that_is_said(void **state)
 		assert_bytes(&talk.output[0], "out more");
 		assert_bytes(&talk.output[1], "err");
 		assert_int_equal(talk.taken, 100);
-		assert_int_equal(talk.mount_count, 1);
+		assert_int_equal(talk.mount_count, 2);
 		assert_int_equal(talk.mounts[0].disk, 1);
 		assert_string_equal(talk.mounts[0].path, "/mnt/data");
+		assert_string_equal(talk.mounts[0].folder, "/a");
+		assert_string_equal(talk.mounts[0].what, "");
+		assert_int_equal(talk.mounts[1].disk, RL_GUEST_NO_DISK);
+		assert_string_equal(talk.mounts[1].path, "/mnt");
+		assert_string_equal(talk.mounts[1].what, "tmpfs");
 		assert_int_equal(talk.fate, RL_FATE_NOT_FOUND);
 		assert_int_equal(talk.number, ENOENT);
 		assert_string_equal(talk.subject, "name");
@@ -106,6 +120,12 @@ static void assert_wrong(struct rl_buf *said, const char *what)
 static void what_may_not_be_said(void **state)
 {
 	static const char *const fates[] = {"", "a", "ab", "a\0", "a\0b"};
+	static const struct {
+		const char *texts;
+		size_t size;
+	} mounts[] = {{MOUNT("relative", "/", "")}, {MOUNT("/mnt", "relative", "")}, {MOUNT("", "/", "")},
+		{MOUNT("/mnt", "/", "\0")}, {MOUNT("/mnt", "/", "") - 1}, {"/mnt\0/", sizeof("/mnt\0/")},
+		{"/mnt", 4}, {"", 0}};
 	struct rl_buf said = RL_BUF_NONE;
 	char many[RL_TEXT_MAX + 2];
 
@@ -144,17 +164,19 @@ static void what_may_not_be_said(void **state)
 	frame(&said, RL_FRAME_TAKEN, 0, 49, "");
 	assert_wrong(&said, "a wrong position");
 	hello(&said);
-	text(&said, RL_FRAME_MOUNTED, 1, "relative");
-	assert_wrong(&said, "a mount that cannot be");
-	hello(&said);
-	text(&said, RL_FRAME_MOUNTED, RL_JOB_DISK, "/mnt");
+	for (size_t i = 0; i < RL_COUNT(mounts); i++) {
+		mounted(&said, 1, mounts[i].texts, mounts[i].size);
+		assert_wrong(&said, "a mount that cannot be");
+		hello(&said);
+	}
+	mounted(&said, RL_JOB_DISK, MOUNT("/mnt", "/", ""));
 	assert_wrong(&said, "a mount that cannot be");
 	hello(&said);
 	frame(&said, RL_FRAME_MOUNTED, 1, RL_TEXT_MAX + 1, "");
 	assert_wrong(&said, "a mount that cannot be");
 	hello(&said);
-	for (int i = 0; i < 100; i++)
-		text(&said, RL_FRAME_MOUNTED, 1, "/mnt");
+	for (int i = 0; i <= RL_MOUNTS_MAX; i++)
+		mounted(&said, 1, MOUNT("/mnt", "/", ""));
 	assert_wrong(&said, "a mount that cannot be");
 	/* Texts without their NULs, or with more of them. */
 	for (size_t i = 0; i < RL_COUNT(fates); i++) {

@@ -156,6 +156,8 @@ static bool run(struct failure *failure, bool *entered)
 	if (!start_command(&job, &ends, failure))
 		return false;
 	status = relay(&job, disk, &ends);
+	if (job.head.mounts)
+		tell_mounts();
 	if (status & 0x7f)
 		send_fate(RL_FATE_KILLED, status & 0x7f, "", "");
 	else

@@ -71,6 +71,8 @@ long mount_disk(
 bool mount_own(struct failure *failure);
 /* The disk's root becomes ours, with what belongs into one, and what its fstab says of disks. */
 bool enter_root(const struct job *job, struct failure *failure);
+/* Tells rootlet what is mounted. */
+void tell_mounts(void);
 /* With no process left: unmounts all and makes the root read-only. False: something stays as if the power was cut. */
 bool leave_root(void);
 

@@ -311,6 +311,22 @@ static char disk_of(char *word)
 	return begins(word, "/dev/ubd") && word[8] && !word[9] ? word[8] : 0;
 }
 
+/* What nobody could take, or would, is not told. */
+static void tell_mount(uint8_t disk, const char *place, const char *folder, const char *what)
+{
+	static char bytes[RL_TEXT_MAX];
+	static unsigned told;
+	char *at = bytes;
+
+	if (told == RL_MOUNTS_MAX || length(place) + length(folder) + length(what) + 3 > sizeof(bytes))
+		return;
+	told++;
+	at = put(at, bytes + sizeof(bytes), place) + 1;
+	at = put(at, bytes + sizeof(bytes), folder) + 1;
+	at = put(at, bytes + sizeof(bytes), what) + 1;
+	send_bytes(RL_FRAME_MOUNTED, disk, bytes, (size_t)(at - bytes));
+}
+
 static bool mount_line(char *line, struct failure *failure)
 {
 	char *word = next_word(&line), *place = word ? next_word(&line) : NULL;
@@ -339,7 +355,7 @@ static bool mount_line(char *line, struct failure *failure)
 	if (result)
 		return fail(failure, RL_FATE_TROUBLE, (int)-result, place,
 			"mount in the guest, as its /etc/fstab says");
-	send_bytes(RL_FRAME_MOUNTED, (uint8_t)(device[8] - 'a'), place, length(place));
+	tell_mount((uint8_t)(device[8] - 'a'), place, "/", "");
 	return true;
 }
 
@@ -413,6 +429,79 @@ bool enter_root(const struct job *job, struct failure *failure)
 }
 
 /* ---- the end ---- */
+
+/* As stat() has them: major() and minor() would be functions of a library. */
+static unsigned device_major(dev_t device)
+{
+	return (unsigned)(device >> 8 & 0xfff) | (unsigned)(device >> 32 & ~0xfffU);
+}
+
+static unsigned device_minor(dev_t device)
+{
+	return (unsigned)(device & 0xff) | (unsigned)(device >> 12 & ~0xffU);
+}
+
+/* The number of a disk as the kernel's list of mounts has its device, "98:16"; RL_NO_DISK: it is none, or a part of one. */
+static uint8_t disk_with(const char *device)
+{
+	char name[] = "/dev/ubdX";
+	unsigned number[2] = {0, 0};
+	struct stat st;
+
+	for (int part = 0; *device && part < 2; device++) {
+		if (*device == ':')
+			part++;
+		else
+			number[part] = number[part] * 10 + (unsigned)(*device - '0');
+	}
+	for (char disk = 'a'; disk < RL_JOB_DISK_LETTER[0]; disk++) {
+		name[8] = disk;
+		if (SYS(stat, name, &st) == 0 && S_ISBLK(st.st_mode) && device_major(st.st_rdev) == number[0] &&
+			device_minor(st.st_rdev) == number[1])
+			return (uint8_t)(disk - 'a');
+	}
+	return RL_NO_DISK;
+}
+
+/* A line is: two numbers, the device's, the folder in it, the place, options, further ones, "-", type, source. */
+static void tell_line(char *line)
+{
+	char *words[6], *word, *type, *source;
+	uint8_t disk;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		words[i] = next_word(&line);
+		if (!words[i])
+			return;
+	}
+	do
+		word = next_word(&line);
+	while (word && !same(word, "-"));
+	type = word ? next_word(&line) : NULL;
+	source = type ? next_word(&line) : NULL;
+	/* The root is known. */
+	if (!source || same(words[4], "/"))
+		return;
+	disk = begins(words[2], "0:") ? RL_NO_DISK : disk_with(words[2]);
+	for (size_t i = 3; i < 5; i++)
+		decode(words[i]);
+	decode(source);
+	/* What has no device may call that as it likes, and its folders are no paths. */
+	tell_mount(disk, words[4], disk == RL_NO_DISK ? "/" : words[3],
+		disk != RL_NO_DISK    ? ""
+		: begins(source, "/") ? source
+				      : type);
+}
+
+void tell_mounts(void)
+{
+	char *line = read_file(proc, "self/mountinfo", TABLE_MAX, NULL), *next;
+
+	for (; line; line = next) {
+		next = end_line(line);
+		tell_line(line);
+	}
+}
 
 static void swap_off(void)
 {
