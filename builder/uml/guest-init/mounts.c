@@ -456,8 +456,8 @@ static uint8_t disk_with(const char *device)
 	}
 	for (char disk = 'a'; disk < RL_JOB_DISK_LETTER[0]; disk++) {
 		name[8] = disk;
-		if (SYS(stat, name, &st) == 0 && S_ISBLK(st.st_mode) && device_major(st.st_rdev) == number[0] &&
-			device_minor(st.st_rdev) == number[1])
+		if (SYS(stat, name, &st) == 0 && S_ISBLK(st.st_mode) &&
+			device_major(st.st_rdev) == number[0] && device_minor(st.st_rdev) == number[1])
 			return (uint8_t)(disk - 'a');
 	}
 	return RL_NO_DISK;
