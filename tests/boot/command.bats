@@ -627,11 +627,11 @@ told() {
     told 125 "poweroff: run: the guest powered off, halted or rebooted before the command had ended" "  | "
     run --separate-stderr in_guest root -- reboot -f
     told 125 "the guest powered off, halted or rebooted before" "Restarting system"
-    run --separate-stderr in_guest root --timeout 1 -- sh -c 'echo before; sleep 1000'
-    told 124 "sh: run: still running after 1 s: ended" "  | "
+    run --separate-stderr in_guest root --timeout 3 -- sh -c 'echo before; sleep 1000'
+    told 124 "sh: run: still running after 3 s: ended" "  | "
     [ "$output" = before ]
-    run --separate-stderr in_guest root --timeout 1 -- sh -c 'trap "" TERM; while :; do sleep 1; done'
-    told 124 "still running after 1 s: ended" "  | "
+    run --separate-stderr in_guest root --timeout 3 -- sh -c 'trap "" TERM; while :; do sleep 1; done'
+    told 124 "still running after 3 s: ended" "  | "
     fsck root
     head -c 1M /dev/urandom >junk
     run --separate-stderr in_guest junk -- true
