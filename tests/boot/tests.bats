@@ -74,7 +74,7 @@ END
     done
     # The last lines of it.
     sed -n '/^not ok 10 /,$ s/^#   \([0-9].*\)/\1/p' <<<"$output" | diff - <(seq 81 100)
-    run rootlet test --timeout 5 box.conf "slow and good" time
+    run rootlet test --timeout 2 box.conf "slow and good" time
     [ "$status" = 1 ]
     grep -qx '1\.\.2' <<<"$output"
     grep -qx '# box.conf:2: its time ran out' <<<"$output"
