@@ -151,7 +151,7 @@ run_42() {
     [ "$(tr '\n' ' ' <both)" = 'o1 e1 o2 e2 o3 e3 o4 e4 o5 e5 ' ]
     status=0
     in_guest root -- sh -c 'echo full' >/dev/full 2>err || status=$?
-    [ "$status" = 125 ]
+    [ "$status" = 125 ] || { echo "status $status"; cat err; false; }
     grep -q 'standard output: write: No space left' err
     nothing_left
     fsck root
