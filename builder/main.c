@@ -2,9 +2,9 @@
 #include "cmd/image-path.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static void print_help(FILE *out)
 {
@@ -25,24 +25,25 @@ static void print_help(FILE *out)
 		out);
 }
 
-/* Descriptors 0, 1 and 2 are open whoever starts us: else an image might become stderr. */
+/*
+ * Descriptors 0, 1 and 2 are open whoever starts us: else an image might become stderr. What is written to one that was
+ * closed is an error all the same.
+ */
 static void open_standard_files(void)
 {
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	} while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		close(fd);
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", O_RDONLY);
 }
 
 int main(int argc, char **argv)
 {
 	struct rl_cmd cmd = {.err = RL_ERROR_NONE};
+	struct sigaction pipe_action;
 	int status;
 
 	open_standard_files();
+	sigaction(SIGPIPE, NULL, &pipe_action);
 	rl_signals_catch();
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))) {
 		print_help(stdout);
@@ -60,6 +61,9 @@ int main(int argc, char **argv)
 		if (!strcmp((*verb)->name, argv[1])) {
 			cmd.verb = *verb;
 			cmd.argv = argv + 2;
+			/* Who only shows something ends with its reader, and without a word. */
+			if (!strcmp(cmd.verb->group, "Looking:"))
+				sigaction(SIGPIPE, &pipe_action, NULL);
 			status = cmd.verb->run(&cmd);
 			rl_image_path_end(&cmd);
 			return status;

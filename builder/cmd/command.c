@@ -212,7 +212,7 @@ static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struc
 		return -1;
 	}
 	cmd->image.disk.cow = disk->cow != NULL;
-	node = rl_tree_path_one(cmd, disk->cow ? disk->cow : disk->path, inside, true, &tw);
+	node = rl_tree_path_one(cmd, disk->cow ? disk->cow : disk->path, inside, RL_WORD_KEEP_OWNER, &tw);
 	failed = !node || rl_copy_out(&copy, node);
 	/* The name of a COW file that has none says nothing to anybody. */
 	if (!node && disk->forget) {

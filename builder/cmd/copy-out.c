@@ -1,6 +1,8 @@
 #include "cmd/copy-out.h"
 
+#include "base/io.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "cmd/show.h"
 
 #include <errno.h>
@@ -10,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CHUNK ((size_t)1 << 18)
+
 static void tell_trouble(const char *path, const char *reason, void *context)
 {
 	struct rl_copy_out *c = context;
@@ -18,6 +22,13 @@ static void tell_trouble(const char *path, const char *reason, void *context)
 	rl_fail(&err, path, "copy", "%s", reason);
 	rl_show_trouble(c->cmd, &err);
 	rl_error_clear(&err);
+}
+
+static bool spares(const struct stat *st, void *context)
+{
+	const struct rl_copy_out *c = context;
+
+	return rl_tree_word_reads(c->from, st);
 }
 
 static void tell_made(const char *path, void *context)
@@ -39,6 +50,7 @@ int rl_copy_out(struct rl_copy_out *c, const struct rl_node *node)
 {
 	const struct rl_extract_options extract = {.preserve = c->preserve,
 		.trouble = tell_trouble,
+		.spares = c->from ? spares : NULL,
 		.made = c->cmd->verbose > 0 ? tell_made : NULL,
 		.context = c};
 	char *to = rl_strdup(c->to), *folder, *path;
@@ -47,6 +59,10 @@ int rl_copy_out(struct rl_copy_out *c, const struct rl_node *node)
 	bool into = stat(c->to, &st) == 0 && S_ISDIR(st.st_mode);
 	int fd, result;
 
+	if (!into && !rl_is_dir(node->inode) && to[0] && to[strlen(to) - 1] == '/') {
+		free(to);
+		return rl_fail(&c->cmd->err, c->to, "copy", "there is no such folder");
+	}
 	while (strlen(to) > 1 && to[strlen(to) - 1] == '/')
 		to[strlen(to) - 1] = '\0';
 	name = into ? node->name : last_part(to);
@@ -63,5 +79,33 @@ int rl_copy_out(struct rl_copy_out *c, const struct rl_node *node)
 	free(folder);
 	free(path);
 	free(to);
+	return result;
+}
+
+int rl_copy_to_output(struct rl_cmd *cmd, const struct rl_node *node, const char *path)
+{
+	const struct rl_inode *inode = node->inode;
+	struct rl_bytes bytes;
+	char *chunk;
+	int result;
+
+	if (!S_ISREG(inode->mode))
+		return rl_fail(&cmd->err, path, "copy", "only a regular file goes to standard output");
+	result = rl_content_open(inode, &bytes, &cmd->err);
+	chunk = rl_alloc(CHUNK);
+	for (uint64_t at = 0; !result && at < inode->size; at += CHUNK) {
+		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
+
+		if (rl_content_read(inode, &bytes, chunk, n, at))
+			result = rl_fail_errno(&cmd->err, path, "read", errno);
+		else if (rl_write_all(STDOUT_FILENO, chunk, n))
+			result = rl_fail_errno(&cmd->err, "standard output", "write", errno);
+		else
+			result = rl_check_interrupted(path, "copy", &cmd->err);
+	}
+	if (!result)
+		result = rl_content_verify(inode, &bytes, &cmd->err);
+	rl_content_close(&bytes);
+	free(chunk);
 	return result;
 }

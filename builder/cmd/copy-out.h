@@ -3,6 +3,7 @@
 #define RL_CMD_COPY_OUT_H
 
 #include "cmd/cmd.h"
+#include "cmd/tree-word.h"
 
 #include "source/extract.h"
 
@@ -10,6 +11,7 @@ struct rl_copy_out {
 	struct rl_cmd *cmd;
 	bool preserve;
 	const char *to;
+	const struct rl_tree_word *from; /* where the nodes come from, which stays as it is; NULL: anywhere */
 	struct rl_extract_summary summary;
 };
 
@@ -18,5 +20,7 @@ struct rl_copy_out {
  * in it goes into `to`. What cannot be made is told, and noted in the summary. -1: cmd->err.
  */
 int rl_copy_out(struct rl_copy_out *copy, const struct rl_node *node);
+/* What is in a regular file, to standard output. path is for messages. */
+int rl_copy_to_output(struct rl_cmd *cmd, const struct rl_node *node, const char *path);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 #include "ext/plan.h"
+#include "source/directory.h"
+#include "source/source.h"
 #include "tree/diff.h"
 
 #include <pthread.h>
@@ -54,7 +56,8 @@ struct comparison {
 	struct rl_cmd *cmd;
 	struct side sides[2];
 	struct rl_diff_options options;
-	bool stat, json, keep_owner, colour;
+	bool stat, json, colour;
+	unsigned how; /* the words are taken */
 	char *labels[2]; /* of the sides; NULL: what differs in files is not shown */
 	unsigned long added, removed, changed;
 };
@@ -91,7 +94,7 @@ static int parse(struct rl_cmd *cmd, struct comparison *c)
 		else if (id == OPT_JSON)
 			c->json = true;
 		else if (id == OPT_OWNER && !strcmp(cmd->value, "keep"))
-			c->keep_owner = true;
+			c->how = RL_WORD_KEEP_OWNER;
 		else if (id == OPT_OWNER)
 			return rl_cmd_usage(cmd, "--owner takes keep, not '%s'", cmd->value);
 		else if (id == OPT_IGNORE && take_ignore(cmd, c))
@@ -193,7 +196,7 @@ static void *load(void *context)
 {
 	struct loading *l = context;
 
-	l->side->node = rl_tree_word_one(&l->cmd, l->side->word, l->comparison->keep_owner, &l->side->loaded);
+	l->side->node = rl_tree_word_one(&l->cmd, l->side->word, l->comparison->how, &l->side->loaded);
 	return NULL;
 }
 
@@ -205,7 +208,7 @@ static int load_sides(struct comparison *c)
 	pthread_t thread;
 	bool started = pthread_create(&thread, NULL, load, &second) == 0;
 
-	first->node = rl_tree_word_one(c->cmd, first->word, c->keep_owner, &first->loaded);
+	first->node = rl_tree_word_one(c->cmd, first->word, c->how, &first->loaded);
 	if (started)
 		pthread_join(thread, NULL);
 	else
@@ -226,6 +229,11 @@ static int run(struct rl_cmd *cmd)
 
 	if (!result)
 		result = load_sides(&c);
+	/* Of a folder's attributes, those that are the host's matter are not known. */
+	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
+		if (c.sides[i].loaded.file_count && S_ISDIR(c.sides[i].loaded.files[0].st_mode) &&
+			!rl_source_is_container(c.sides[i].loaded.source))
+			c.options.xattr = rl_directory_keeps_xattr;
 	for (size_t i = 0; i < RL_COUNT(c.sides) && !result; i++)
 		if (c.options.contents && !(c.options.ignore & RL_DIFF_CONTENT) && !c.stat && !c.json)
 			c.labels[i] = rl_diff_label(c.sides[i].word);

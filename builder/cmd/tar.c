@@ -60,31 +60,40 @@ static int parse(struct rl_cmd *cmd, struct line *l)
 	return 0;
 }
 
+static void tell_trouble(const char *path, const char *reason, void *context)
+{
+	struct rl_error err = RL_ERROR_NONE;
+
+	rl_fail(&err, path, "write", "%s", reason);
+	rl_show_trouble(context, &err);
+	rl_error_clear(&err);
+}
+
 static int write_archive(
-	const struct rl_node *node, enum rl_tar_format format, int fd, const char *name, struct rl_error *err)
+	struct rl_cmd *cmd, const struct rl_node *node, enum rl_tar_format format, int fd, const char *name)
 {
 	const char *top = rl_is_dir(node->inode) ? "." : node->name;
 	struct rl_tar *tar;
-	int result = rl_tar_open(&tar, format, fd, name, 0, err);
+	int result = rl_tar_open(&tar, format, fd, name, 0, &cmd->err);
 
 	if (!result)
-		result = rl_tar_add_node(tar, top, node, err);
-	return rl_tar_close(tar, err) || result ? -1 : 0;
+		result = rl_tar_add_node(tar, top, node, tell_trouble, cmd, &cmd->err);
+	return rl_tar_close(tar, &cmd->err) || result ? -1 : 0;
 }
 
 static int write_output(
-	const struct rl_node *node, enum rl_tar_format format, const char *output, struct rl_error *err)
+	struct rl_cmd *cmd, const struct rl_node *node, enum rl_tar_format format, const char *output)
 {
 	struct rl_publish out = RL_PUBLISH_NONE;
 	int result;
 
 	if (!output)
-		return write_archive(node, format, STDOUT_FILENO, "standard output", err);
-	if (rl_publish_open(&out, output, err))
+		return write_archive(cmd, node, format, STDOUT_FILENO, "standard output");
+	if (rl_publish_open(&out, output, &cmd->err))
 		return -1;
-	result = write_archive(node, format, out.fd, output, err);
+	result = write_archive(cmd, node, format, out.fd, output);
 	if (!result)
-		result = rl_publish_commit(&out, NULL, err);
+		result = rl_publish_commit(&out, NULL, &cmd->err);
 	rl_publish_close(&out);
 	return result;
 }
@@ -232,14 +241,16 @@ static int run(struct rl_cmd *cmd)
 
 	if (!result && is_tar && !l.output && isatty(STDOUT_FILENO))
 		result = rl_cmd_usage(cmd, "standard output is a terminal: -o FILE");
-	if (!result && !(node = rl_tree_word_one(cmd, l.word, true, &tw)))
+	if (!result && !(node = rl_tree_word_one(cmd, l.word, RL_WORD_KEEP_OWNER, &tw)))
 		result = -1;
+	if (!result && l.output)
+		result = rl_tree_word_spare(&tw, l.output, "write", &cmd->err);
 	if (!result && !is_tar && !l.holes)
 		result = check_holes(cmd, node, l.word);
 	if (!result && l.json)
 		result = print_tree(node, "/", &cmd->err);
 	else if (!result)
-		result = write_output(node, is_tar ? RL_TAR_PAX : RL_TAR_MTREE, l.output, &cmd->err);
+		result = write_output(cmd, node, is_tar ? RL_TAR_PAX : RL_TAR_MTREE, l.output);
 	rl_tree_word_free(&tw);
 	return result ? rl_cmd_failed(cmd) : rl_cmd_flush(cmd);
 }

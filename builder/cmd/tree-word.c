@@ -7,6 +7,7 @@
 #include "source/image.h"
 #include "source/place.h"
 #include "source/source.h"
+#include "ubd/disk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,14 +26,14 @@ void rl_tree_word_free(struct rl_tree_word *tw)
 	*tw = (struct rl_tree_word)RL_TREE_WORD_NONE;
 }
 
-static int load(struct rl_cmd *cmd, bool keep_owner, struct rl_tree_word *tw)
+static int load(struct rl_cmd *cmd, unsigned how, struct rl_tree_word *tw)
 {
 	struct rl_source_options from = {.max_time = INT64_MAX,
 		.data_left = UINT64_MAX,
 		.image = cmd->image,
 		.opened = warn,
 		.context = cmd,
-		.keep_owner = keep_owner};
+		.keep_owner = how & RL_WORD_KEEP_OWNER};
 	int result;
 
 	tw->tree = rl_tree_new();
@@ -55,13 +56,13 @@ static int find_globbed(struct rl_cmd *cmd, const char *path, struct rl_paths *p
 	return result;
 }
 
-static int add_node(struct rl_cmd *cmd, const char *path, struct rl_tree_word *tw)
+static int add_node(struct rl_cmd *cmd, const char *path, unsigned how, struct rl_tree_word *tw)
 {
 	const struct rl_place_scope scope = {tw->tree, tw->tree->root, tw->tree->root, 0};
 	struct rl_node *node;
 
 	path += strspn(path, "/");
-	node = *path ? rl_place_open(&scope, path) : tw->tree->root;
+	node = *path ? rl_place_open(&scope, path, !(how & RL_WORD_LINK)) : tw->tree->root;
 	if (!node) {
 		char *word = rl_printf("%s:/%s", tw->source, path);
 
@@ -74,34 +75,70 @@ static int add_node(struct rl_cmd *cmd, const char *path, struct rl_tree_word *t
 	return 0;
 }
 
-static int find_nodes(struct rl_cmd *cmd, const char *path, struct rl_tree_word *tw)
+static int find_nodes(struct rl_cmd *cmd, const char *path, unsigned how, struct rl_tree_word *tw)
 {
 	struct rl_paths paths = {.items = NULL};
 	int result;
 
 	if (!rl_image_is_glob(path) || !rl_source_is_image(tw->source, &cmd->image.disk))
-		return add_node(cmd, path, tw);
+		return add_node(cmd, path, how, tw);
 	result = find_globbed(cmd, path, &paths, tw->source);
 	for (size_t i = 0; i < paths.count && !result; i++)
-		result = add_node(cmd, paths.items[i], tw);
+		result = add_node(cmd, paths.items[i], how, tw);
 	rl_paths_free(&paths);
 	return result;
 }
 
+static void note_files(const struct rl_cmd *cmd, struct rl_tree_word *tw)
+{
+	char *path = rl_source_host_path(tw->source);
+	struct rl_error none = RL_ERROR_NONE;
+	struct rl_disk *disk;
+
+	tw->file_count = stat(path, &tw->files[0]) == 0;
+	if (tw->file_count && !S_ISDIR(tw->files[0].st_mode) && rl_source_is_image(path, &cmd->image.disk) &&
+		!rl_disk_open(path, &cmd->image.disk, &disk, &none)) {
+		if (rl_disk_cow(disk) && fstat(rl_disk_backing_fd(disk), &tw->files[1]) == 0)
+			tw->file_count++;
+		rl_disk_close(disk);
+	}
+	rl_error_clear(&none);
+	free(path);
+}
+
+bool rl_tree_word_reads(const struct rl_tree_word *tw, const struct stat *st)
+{
+	for (size_t i = 0; i < tw->file_count; i++)
+		if (tw->files[i].st_dev == st->st_dev && tw->files[i].st_ino == st->st_ino)
+			return true;
+	return false;
+}
+
+int rl_tree_word_spare(
+	const struct rl_tree_word *tw, const char *path, const char *action, struct rl_error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) || !rl_tree_word_reads(tw, &st))
+		return 0;
+	return rl_fail(err, path, action, "what is written comes from it");
+}
+
 static int load_path(
-	struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner, struct rl_tree_word *tw)
+	struct rl_cmd *cmd, const char *source, const char *path, unsigned how, struct rl_tree_word *tw)
 {
 	tw->count = 0;
 	if (!tw->tree || strcmp(tw->source, source) != 0) {
 		rl_tree_word_free(tw);
 		tw->source = rl_strdup(source);
 		/* A part of a tree is none: a further word of this source is not looked for in it. */
-		if (load(cmd, keep_owner, tw)) {
+		if (load(cmd, how, tw)) {
 			rl_tree_word_free(tw);
 			return -1;
 		}
+		note_files(cmd, tw);
 	}
-	return find_nodes(cmd, path, tw);
+	return find_nodes(cmd, path, how, tw);
 }
 
 /* Splits a word; the caller frees what is returned. */
@@ -113,22 +150,22 @@ static char *source_of(const char *word, const char **path)
 	return colon ? rl_strndup(word, (size_t)(colon - word)) : rl_strdup(word);
 }
 
-int rl_tree_word_load(struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree_word *tw)
+int rl_tree_word_load(struct rl_cmd *cmd, const char *word, unsigned how, struct rl_tree_word *tw)
 {
 	const char *path;
 	char *source = source_of(word, &path);
-	int result = load_path(cmd, source, path, keep_owner, tw);
+	int result = load_path(cmd, source, path, how, tw);
 
 	free(source);
 	return result;
 }
 
 struct rl_node *rl_tree_path_one(
-	struct rl_cmd *cmd, const char *source, const char *path, bool keep_owner, struct rl_tree_word *tw)
+	struct rl_cmd *cmd, const char *source, const char *path, unsigned how, struct rl_tree_word *tw)
 {
 	char *word;
 
-	if (load_path(cmd, source, path, keep_owner, tw))
+	if (load_path(cmd, source, path, how, tw))
 		return NULL;
 	if (tw->count == 1)
 		return tw->nodes[0];
@@ -138,12 +175,11 @@ struct rl_node *rl_tree_path_one(
 	return NULL;
 }
 
-struct rl_node *rl_tree_word_one(
-	struct rl_cmd *cmd, const char *word, bool keep_owner, struct rl_tree_word *tw)
+struct rl_node *rl_tree_word_one(struct rl_cmd *cmd, const char *word, unsigned how, struct rl_tree_word *tw)
 {
 	const char *path;
 	char *source = source_of(word, &path);
-	struct rl_node *node = rl_tree_path_one(cmd, source, path, keep_owner, tw);
+	struct rl_node *node = rl_tree_path_one(cmd, source, path, how, tw);
 
 	free(source);
 	return node;

@@ -16,7 +16,7 @@ static int find(const struct rl_tree *tree, const char *path, struct rl_node **n
 	const struct rl_place_scope scope = {(struct rl_tree *)tree, tree->root, tree->root, 0};
 	const struct rl_node *there = rl_tree_find(tree, path);
 
-	*node = rl_place_open(&scope, path);
+	*node = rl_place_open(&scope, path, true);
 	if (!*node && there)
 		return rl_fail(err, path, "change", "it is a symlink that leads to nothing");
 	if (*node && !S_ISREG((*node)->inode->mode))

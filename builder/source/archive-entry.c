@@ -210,6 +210,11 @@ static int take_acl(struct rl_reading *r, struct archive_entry *entry, const cha
 	return result;
 }
 
+static bool is_tar(const struct rl_reading *r)
+{
+	return (r->lib.format(r->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+}
+
 static int take_attributes(
 	struct rl_reading *r, struct archive_entry *entry, const char *name, struct rl_inode *inode)
 {
@@ -222,6 +227,11 @@ static int take_attributes(
 	inode->gid = (uint32_t)gid;
 	inode->mtime = r->lib.entry_mtime_is_set(entry) ? r->lib.entry_mtime(entry) : 0;
 	inode->mtime_nsec = r->lib.entry_mtime_is_set(entry) ? (uint32_t)r->lib.entry_mtime_nsec(entry) : 0;
+	/* As it stands there libarchive takes "-1.75" for -1 and 0.75, and not for -2 and 0.25. */
+	if (inode->mtime < 0 && inode->mtime_nsec && is_tar(r)) {
+		inode->mtime--;
+		inode->mtime_nsec = 1000000000 - inode->mtime_nsec;
+	}
 	if (inode->mtime > r->options->max_time) {
 		inode->mtime = r->options->max_time;
 		inode->mtime_nsec = 0;

@@ -62,7 +62,7 @@ static int open_in_folder(const struct rl_blobs *blobs, const char *name, struct
 static int open_in_archive(const struct rl_blobs *blobs, const char *name, struct rl_blob *blob)
 {
 	const struct rl_place_scope scope = {blobs->archive, blobs->archive->root, blobs->archive->root, 0};
-	const struct rl_node *node = rl_place_open(&scope, name);
+	const struct rl_node *node = rl_place_open(&scope, name, true);
 
 	if (!node)
 		return fail(blobs, blob, "it is not there");

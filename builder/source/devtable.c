@@ -127,7 +127,7 @@ static int set_node(struct rl_node *node, void *context)
 /* What is there is changed: a symlink leads to it. */
 static int change(struct reading *r, struct entry *e)
 {
-	struct rl_node *node = rl_place_open(&r->table.scope, *e->name ? e->name : ".");
+	struct rl_node *node = rl_place_open(&r->table.scope, *e->name ? e->name : ".", true);
 	bool wants_dir = e->type == 'r';
 
 	r->last = NULL;
@@ -197,7 +197,7 @@ static int make_range(struct reading *r, const struct entry *e)
 /* A directory that is there, maybe behind a symlink, keeps its attributes other than those of the line. */
 static int put_dir(struct reading *r, struct entry *e)
 {
-	struct rl_node *node = rl_place_open(&r->table.scope, *e->name ? e->name : ".");
+	struct rl_node *node = rl_place_open(&r->table.scope, *e->name ? e->name : ".", true);
 
 	if (node && rl_is_dir(node->inode)) {
 		set_attributes(node->inode, e);

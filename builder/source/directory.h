@@ -46,6 +46,9 @@ struct rl_directory_options {
 int rl_source_directory(struct rl_tree *tree, struct rl_node *at, const char *path,
 	const struct rl_directory_options *options, struct rl_error *err);
 
+/* Whether an extended attribute is one of those that are kept. */
+bool rl_directory_keeps_xattr(const char *name);
+
 /* Gives an inode of the tree one regular host file's size, bytes and holes. path may be a symlink to it. */
 int rl_source_file(struct rl_tree *tree, struct rl_inode *inode, const char *path, struct rl_error *err);
 

@@ -38,14 +38,19 @@ struct extraction {
 	struct rl_error *err;
 };
 
-static int trouble(struct extraction *x, const char *path, const char *what, int number)
+static void tell(struct extraction *x, const char *path, const char *reason)
 {
-	char *reason = rl_printf("%s: %s", what, strerror(number));
-
 	pthread_mutex_lock(&x->lock);
 	x->summary->failed = true;
 	x->options->trouble(path, reason, x->options->context);
 	pthread_mutex_unlock(&x->lock);
+}
+
+static int trouble(struct extraction *x, const char *path, const char *what, int number)
+{
+	char *reason = rl_printf("%s: %s", what, strerror(number));
+
+	tell(x, path, reason);
 	free(reason);
 	return 0;
 }
@@ -59,12 +64,18 @@ static void count_owner(struct extraction *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
-static void set_xattrs(struct extraction *x, int fd, const struct rl_inode *inode, const char *path)
+/* Of an open file, or of a name in a folder that is open. */
+static void set_xattrs(
+	struct extraction *x, int fd, const char *name, const struct rl_inode *inode, const char *path)
 {
 	for (const struct rl_xattr *a = inode->xattrs; a; a = a->next) {
-		char *what;
+		/* There is no call that takes a folder and a name. */
+		char *at = name ? rl_printf("/proc/self/fd/%d/%s", fd, name) : NULL, *what;
+		int result = at ? lsetxattr(at, a->name, a->value, a->size, 0)
+				: fsetxattr(fd, a->name, a->value, a->size, 0);
 
-		if (fsetxattr(fd, a->name, a->value, a->size, 0) == 0)
+		free(at);
+		if (result == 0)
 			continue;
 		what = rl_printf("set %s", a->name);
 		trouble(x, path, what, errno);
@@ -89,7 +100,7 @@ static void set_attributes(struct extraction *x, int fd, const struct rl_inode *
 		/* What is set-user-id for somebody else must not be so for whoever copies it. */
 		mode &= 01777;
 	}
-	set_xattrs(x, fd, inode, path);
+	set_xattrs(x, fd, NULL, inode, path);
 	if (fchmod(fd, mode))
 		trouble(x, path, "set mode", errno);
 	if (futimens(fd, times))
@@ -107,6 +118,7 @@ static void set_by_name(
 		return;
 	if (fchownat(folder, name, inode->uid, inode->gid, AT_SYMLINK_NOFOLLOW))
 		count_owner(x);
+	set_xattrs(x, folder, name, inode, path);
 	if (!S_ISLNK(inode->mode) && fchmodat(folder, name, inode->mode & 07777, 0))
 		trouble(x, path, "set mode", errno);
 	if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW))
@@ -234,7 +246,7 @@ static int make_special(
 	return 0;
 }
 
-/* What stands in the way goes, unless it is a folder and has to stay one. */
+/* What stands in the way goes, unless it or what is to come is a folder, or it is spared. */
 static int make_room(struct extraction *x, bool is_dir, int folder, const char *name, const char *path)
 {
 	struct stat st;
@@ -245,10 +257,14 @@ static int make_room(struct extraction *x, bool is_dir, int folder, const char *
 		trouble(x, path, "replace", errno);
 		return 1;
 	}
-	if (S_ISDIR(st.st_mode)) {
-		if (is_dir)
-			return 0;
-		trouble(x, path, "replace", EISDIR);
+	if (S_ISDIR(st.st_mode) && is_dir)
+		return 0;
+	if (S_ISDIR(st.st_mode) || is_dir) {
+		trouble(x, path, "replace", is_dir ? ENOTDIR : EISDIR);
+		return 1;
+	}
+	if (x->options->spares && x->options->spares(&st, x->options->context)) {
+		tell(x, path, "replace: what is copied comes from it");
 		return 1;
 	}
 	if (unlinkat(folder, name, 0) == 0)

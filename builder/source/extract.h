@@ -1,6 +1,7 @@
 /*
  * A tree into a folder of the host. Names come from outside: nothing is followed on the way, and nothing is made
- * outside of the folder. A file that is there is replaced, never written into; a directory gets what is added.
+ * outside of the folder. A file that is there is replaced by another one, never written into and never replaced by a
+ * directory; a directory gets what is added.
  */
 #ifndef RL_SOURCE_EXTRACT_H
 #define RL_SOURCE_EXTRACT_H
@@ -8,10 +9,14 @@
 #include "base/error.h"
 #include "tree/tree.h"
 
+#include <sys/stat.h>
+
 struct rl_extract_options {
 	bool preserve; /* modes, times, attributes, and owners as far as the caller may; else modes less the umask */
 	/* Told of what cannot be made or kept, with a reason; the rest goes on. */
 	void (*trouble)(const char *path, const char *reason, void *context);
+	/* Whether a file that is there stays, which is trouble; may be NULL. */
+	bool (*spares)(const struct stat *st, void *context);
 	/* Told of every name that is made; may be NULL. */
 	void (*made)(const char *path, void *context);
 	void *context;

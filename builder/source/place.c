@@ -132,7 +132,7 @@ const char *rl_place_make_dirs(const struct rl_place_scope *scope, const char *p
 	return w.problem;
 }
 
-struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path)
+struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path, bool whole)
 {
 	struct walk w = {.scope = scope};
 	struct rl_place place = {.parent = scope->at, .name = path};
@@ -146,7 +146,7 @@ struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *pa
 		if (place.size == 2 && !memcmp(place.name, "..", 2))
 			return step(&w, place.parent, "..", 2);
 		node = rl_tree_child(scope->tree, place.parent, place.name, place.size);
-		if (!node || !S_ISLNK(node->inode->mode))
+		if (!node || !S_ISLNK(node->inode->mode) || !whole)
 			return node;
 		if (++w.links > SYMLINKS_MAX)
 			return NULL;

@@ -30,8 +30,8 @@ const char *rl_place_find(
 /* The directory at a path, which may be absolute; it is made if it is not there. NULL, or what is in the way. */
 const char *rl_place_make_dirs(const struct rl_place_scope *scope, const char *path, struct rl_node **dir);
 
-/* The node at a path, its last component followed too; NULL: there is none. */
-struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path);
+/* The node at a path; NULL: there is none. whole: the last component is followed too, as those on the way to it are. */
+struct rl_node *rl_place_open(const struct rl_place_scope *scope, const char *path, bool whole);
 
 /* What the node leads to if it is a symlink to a directory that is there; else NULL. */
 struct rl_node *rl_place_follow(const struct rl_place_scope *scope, struct rl_node *node);

@@ -98,7 +98,7 @@ struct worker {
 	struct rl_error err;
 };
 
-static bool is_kept_xattr(const char *name)
+bool rl_directory_keeps_xattr(const char *name)
 {
 	return !strncmp(name, "user.", 5) || !strcmp(name, "security.capability") ||
 	       !strcmp(name, "system.posix_acl_access") || !strcmp(name, "system.posix_acl_default");
@@ -147,7 +147,7 @@ static int look_at_xattrs(struct worker *w, const char *name, struct seen *seen)
 		uint32_t value_size;
 		ssize_t n;
 
-		if (!is_kept_xattr(p))
+		if (!rl_directory_keeps_xattr(p))
 			continue;
 		if (!w->value)
 			w->value = rl_alloc(XATTR_SIZE_MAX);

@@ -133,7 +133,7 @@ static void parse_accounts(struct rl_accounts *accounts)
 
 static int load_accounts(struct rl_table *table, const char *path, struct rl_accounts *accounts)
 {
-	const struct rl_node *node = rl_place_open(&table->scope, path);
+	const struct rl_node *node = rl_place_open(&table->scope, path, true);
 	struct rl_bytes bytes;
 	size_t size;
 	int result = 0;

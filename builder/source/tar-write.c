@@ -56,6 +56,8 @@ struct rl_tar {
 	uint64_t done; /* bytes of contents */
 	char **paths; /* that were asked for, without what is below them */
 	size_t count, room;
+	rl_tar_trouble *trouble; /* of the nodes that are being added */
+	void *context;
 	struct rl_map
 		files; /* device and inode of exact files with more than one name -> the name in the archive */
 	char **names; /* that the map points to */
@@ -307,6 +309,30 @@ static void add_xattrs(struct rl_tar *tar, const struct rl_inode *inode)
 	}
 }
 
+/*
+ * libarchive writes the seconds and behind the point the nanoseconds that are left, also of a time before 1970, while a
+ * number in a pax header is what it says: -1.75 and not, as seconds and nanoseconds are kept, -2 and 0.25.
+ */
+static void set_time(struct rl_tar *tar, const char *path, const struct rl_inode *inode)
+{
+	int64_t sec = inode->mtime;
+	long nsec = (long)inode->mtime_nsec;
+
+	if (tar->format == RL_TAR_PAX && sec < 0 && nsec) {
+		if (sec < -1) {
+			sec++;
+			nsec = 1000000000 - nsec;
+		} else {
+			nsec = 0;
+			tar->trouble(path,
+				"its time has a fraction of the last second before 1970-01-01, which is left "
+				"out",
+				tar->context);
+		}
+	}
+	tar->lib.entry_set_mtime(tar->entry, sec, nsec);
+}
+
 static void describe_inode(struct rl_tar *tar, const char *path, const struct rl_inode *inode)
 {
 	tar->lib.entry_clear(tar->entry);
@@ -315,7 +341,7 @@ static void describe_inode(struct rl_tar *tar, const char *path, const struct rl
 	tar->lib.entry_set_perm(tar->entry, inode->mode & 07777);
 	tar->lib.entry_set_uid(tar->entry, inode->uid);
 	tar->lib.entry_set_gid(tar->entry, inode->gid);
-	tar->lib.entry_set_mtime(tar->entry, inode->mtime, (long)inode->mtime_nsec);
+	set_time(tar, path, inode);
 	tar->lib.entry_set_size(tar->entry, 0);
 	tar->lib.entry_set_nlink(
 		tar->entry, rl_is_dir(inode) ? 2 + inode->dir->dir_count : inode->link_count);
@@ -401,17 +427,20 @@ static const char *first_name(struct rl_tar *tar, const char *path, const struct
 	return NULL;
 }
 
-int rl_tar_add_node(struct rl_tar *tar, const char *path, const struct rl_node *node, struct rl_error *err)
+static int add_node(struct rl_tar *tar, const char *path, const struct rl_node *node, struct rl_error *err)
 {
 	const struct rl_inode *inode = node->inode;
-	const char *first = first_name(tar, path, inode);
-	char *name = rl_is_dir(inode) ? rl_printf("%s/", path) : rl_strdup(path);
+	const char *first;
+	char *name;
 	int result = 0;
 
 	if (S_ISSOCK(inode->mode) && tar->format == RL_TAR_PAX) {
-		free(name);
-		return rl_fail(err, path, "write", "it is a socket, for which there is no place in a tar");
+		tar->trouble(path, "it is a socket, for which there is no place in a tar", tar->context);
+		return 0;
 	}
+	first = first_name(tar, path, inode);
+	/* In an mtree no name ends with a slash. */
+	name = rl_printf("%s%s", path, rl_is_dir(inode) && tar->format == RL_TAR_PAX ? "/" : "");
 	describe_inode(tar, name, inode);
 	if (first)
 		tar->lib.entry_set_hardlink(tar->entry, first);
@@ -425,10 +454,18 @@ int rl_tar_add_node(struct rl_tar *tar, const char *path, const struct rl_node *
 	for (const struct rl_node *child = inode->dir->first; child && !result; child = child->next) {
 		char *below = rl_printf("%s/%s", path, child->name);
 
-		result = rl_tar_add_node(tar, below, child, err);
+		result = add_node(tar, below, child, err);
 		free(below);
 	}
 	return result;
+}
+
+int rl_tar_add_node(struct rl_tar *tar, const char *path, const struct rl_node *node, rl_tar_trouble *trouble,
+	void *context, struct rl_error *err)
+{
+	tar->trouble = trouble;
+	tar->context = context;
+	return add_node(tar, path, node, err);
 }
 
 int rl_tar_close(struct rl_tar *tar, struct rl_error *err)

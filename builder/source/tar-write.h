@@ -30,11 +30,14 @@ int rl_tar_add_text(struct rl_tar *tar, const char *path, const char *text, stru
  * archive already is left out.
  */
 int rl_tar_add(struct rl_tar *tar, const char *path, const char *from, bool exact, struct rl_error *err);
+/* Told of what has no place in the archive, with a reason; the rest goes on. */
+typedef void rl_tar_trouble(const char *path, const char *reason, void *context);
 /*
  * Adds a node of a tree under a path ("."), and all below it: owners, times with nanoseconds, attributes,
- * ACLs, holes, devices, hard links. Sockets have no place in a tar: they are an error.
+ * ACLs, holes, devices, hard links. In a tar sockets have no place, nor have fractions of a second before 1970-01-01.
  */
-int rl_tar_add_node(struct rl_tar *tar, const char *path, const struct rl_node *node, struct rl_error *err);
+int rl_tar_add_node(struct rl_tar *tar, const char *path, const struct rl_node *node, rl_tar_trouble *trouble,
+	void *context, struct rl_error *err);
 /* Writes the end and frees it, also after a failure. */
 int rl_tar_close(struct rl_tar *tar, struct rl_error *err);
 

@@ -68,9 +68,19 @@ static void match(struct diff *d, const struct rl_node *before, const struct rl_
 
 /* ---- inodes ---- */
 
-static bool same_xattrs(const struct rl_xattr *a, const struct rl_xattr *b)
+/* The first from there on that is looked at. */
+static const struct rl_xattr *wanted(const struct rl_diff_options *options, const struct rl_xattr *xattr)
 {
-	for (; a && b; a = a->next, b = b->next)
+	while (xattr && options->xattr && !options->xattr(xattr->name))
+		xattr = xattr->next;
+	return xattr;
+}
+
+static bool same_xattrs(
+	const struct rl_diff_options *options, const struct rl_xattr *a, const struct rl_xattr *b)
+{
+	for (a = wanted(options, a), b = wanted(options, b); a && b;
+		a = wanted(options, a->next), b = wanted(options, b->next))
 		if (strcmp(a->name, b->name) != 0 || a->size != b->size ||
 			(a->size && memcmp(a->value, b->value, a->size) != 0))
 			return false;
@@ -118,7 +128,7 @@ static int compare(struct diff *d, const struct match *m, unsigned *what)
 		*what |= RL_DIFF_OWNER;
 	if (a->mtime != b->mtime || a->mtime_nsec != b->mtime_nsec)
 		*what |= RL_DIFF_TIME;
-	if (!same_xattrs(a->xattrs, b->xattrs))
+	if (!same_xattrs(d->options, a->xattrs, b->xattrs))
 		*what |= RL_DIFF_XATTRS;
 	if (!rl_is_dir(a) && !rl_is_dir(b) && a->link_count != b->link_count)
 		*what |= RL_DIFF_LINKS;

@@ -29,6 +29,7 @@ struct rl_diff_options {
 	bool contents;
 	int64_t still_time;
 	unsigned ignore; /* of RL_DIFF_: is not looked at */
+	bool (*xattr)(const char *name); /* which of those are looked at; NULL: all */
 };
 
 /* Calls visit for each difference, by path, a directory before what is in it. A result that is not 0 ends it. */

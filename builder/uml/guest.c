@@ -21,7 +21,6 @@ struct run {
 	char *folder;
 	int disks[RL_DISKS_MAX];
 	int messages[2]; /* UML's own output: a pipe */
-	bool filled[3]; /* 0, 1, 2 were closed, and are /dev/null for the time of the run */
 	struct rl_argv argv;
 	struct rl_console console;
 	struct rl_ptys ptys;
@@ -35,26 +34,6 @@ struct run {
 	int channel[2]; /* ours, the guest's */
 	struct rl_session session;
 };
-
-/* So that no descriptor of ours becomes 0, 1 or 2. */
-static int fill_standard(bool filled[3], struct rl_error *err)
-{
-	for (int i = 0; i < 3; i++) {
-		if (fcntl(i, F_GETFD) >= 0)
-			continue;
-		if (open("/dev/null", O_RDWR) != i)
-			return rl_fail_errno(err, "/dev/null", "open", errno);
-		filled[i] = true;
-	}
-	return 0;
-}
-
-static void empty_standard(const bool filled[3])
-{
-	for (int i = 0; i < 3; i++)
-		if (filled[i])
-			close(i);
-}
 
 static bool same_file(int a, int b)
 {
@@ -237,7 +216,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 {
 	int status;
 
-	if (fill_standard(run->filled, err) || check(run, err) || start(run, err))
+	if (check(run, err) || start(run, err))
 		return -1;
 	run->relay = (struct rl_relay){
 		.console = &run->console,
@@ -329,7 +308,6 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 	rl_confine_close(&run.confine);
 	rl_boot_free(&run.boot);
 	free(run.folder);
-	empty_standard(run.filled);
 	return status;
 }
 

@@ -62,13 +62,88 @@ make_image() {
     rootlet cp -r a.ext4:/dir d
     [ "$(cat other)" = precious ]
     [ "$(cat d/dir/hard)" = hello ]
-    # A symlink where a folder is to be is not gone through.
+    # A symlink where a folder is to be is not gone through; nor does a folder take the place of it, or of a file.
     mkdir -p e elsewhere
     ln -s "$PWD/elsewhere" e/dir
-    rootlet cp -r a.ext4:/dir e
+    run -1 --separate-stderr rootlet cp -r a.ext4:/dir e
+    failed 1 "e/dir: copy: replace: Not a directory"
     [ -z "$(ls elsewhere)" ]
-    [ ! -L e/dir ]
-    [ -d e/dir/deep ]
+    [ -L e/dir ]
+    run -1 --separate-stderr rootlet cp -r a.ext4:/dir other
+    failed 1 "other: copy: replace: Not a directory"
+    [ "$(cat other)" = precious ]
+}
+
+@test "symlinks that are named, a folder that is not there, standard output, an image alone: as cp has it" {
+    make_image
+    for option in -r -R -a; do
+        rootlet cp $option a.ext4:/dir/soft "s$option"
+        [ "$(readlink "s$option")" = "$(readlink t/dir/soft)" ]
+    done
+    rootlet cp a.ext4:/dir/soft s
+    [ ! -L s ]
+    cmp s t/file
+    rootlet cp -r 'a.ext4:/dir/s*' .
+    [ -L soft ]
+    run -1 --separate-stderr rootlet cp a.ext4:/file nothing/
+    failed 1 "nothing/: copy: there is no such folder"
+    rootlet cp -r a.ext4:/dir nothing/
+    [ -d nothing/deep ]
+    rootlet cp a.ext4:/file a.ext4:/large - | cmp - <(cat t/file t/large)
+    [ ! -e - ]
+    run -1 --separate-stderr rootlet cp -r a.ext4:/dir -
+    failed 1 "a.ext4:/dir: copy: only a regular file goes to standard output"
+    rootlet cp -a a.ext4 whole
+    rootlet diff a.ext4 whole || [ "$(id -u)" != 0 ]
+}
+
+@test "what is read stays as it is, under whatever name it is to be replaced" {
+    make_image
+    cp a.ext4 b.ext4
+    rootlet cow create -q b.cow b.ext4
+    cp b.cow c.cow
+    ln -s b.ext4 link
+    mkdir inner
+    cp t/file inner/b.ext4
+    rootlet pack -o i.ext4 inner
+    for to in b.ext4 ./b.ext4; do
+        run -1 --separate-stderr rootlet cp b.ext4:/file $to
+        failed 1 "copy: replace: what is copied comes from it"
+    done
+    run -1 --separate-stderr rootlet cp b.cow:/file b.ext4
+    failed 1 "comes from it"
+    run -1 --separate-stderr rootlet cp b.cow:/file b.cow
+    failed 1 "comes from it"
+    mv i.ext4 b2.ext4
+    ln b2.ext4 inner/b.ext4 -f
+    (cd inner && run -1 --separate-stderr rootlet cp -r b.ext4:/ . && failed 1 "./b.ext4: copy: replace: what is copied")
+    for verb in tar manifest "manifest --format json"; do
+        for to in b.ext4 link; do
+            run -1 --separate-stderr rootlet $verb -o $to b.ext4
+            failed 1 "rootlet: $to: write: what is written comes from it"
+        done
+        run -1 --separate-stderr rootlet $verb -o b.ext4 b.cow
+        failed 1 "comes from it"
+    done
+    cmp a.ext4 b.ext4
+    cmp b.cow c.cow
+}
+
+@test "cp -p keeps the attributes of what cannot be opened, too" {
+    [ "$(id -u)" = 0 ] || skip "only root may set them"
+    mkdir o
+    printf '/ff p 644 0 0\n/dev c 600 0 0 1 5\n' >table
+    : >o/f
+    rootlet pack -q -o x.ext4 o devtable:table
+    for name in f ff dev; do
+        debugfs -w -R "ea_set /$name security.selinux context" x.ext4 2>/dev/null
+    done
+    rootlet cp -a x.ext4:/ out
+    for name in f ff dev; do
+        [ "$(getfattr --absolute-names -h -n security.selinux --only-values out/$name)" = context ]
+    done
+    # A folder's attributes that are the host's matter do not count.
+    rootlet diff x.ext4 out
 }
 
 @test "errors: no -r, nothing there, a device, a folder in the way" {

@@ -39,6 +39,23 @@ load helper
         [ "$status" = 1 ]
         [[ $output == *"standard output: write: No space left"* ]]
     done
+    mkdir f
+    echo text >f/text
+    rootlet pack -q -o d.ext4 f
+    # One that is closed does not take it either, and one whose reader has gone says nothing.
+    for command in "ls d.ext4" "cat d.ext4:/text" "tar d.ext4" "manifest d.ext4" "find d.ext4" "stat d.ext4:/text" "df d.ext4" "--help"; do
+        run --separate-stderr bash -c "'$ROOTLET' $command >&-"
+        [ "$status" = 1 ]
+        [[ $stderr == *"Bad file descriptor"* ]]
+    done
+    mkdir many
+    (cd many && seq 20000 | xargs touch)
+    rootlet pack -q -o m.ext4 many
+    for verb in "ls -l" find tar manifest "ls --json"; do
+        run --separate-stderr bash -c "'$ROOTLET' $verb m.ext4 | head -c 1 >/dev/null; exit \${PIPESTATUS[0]}"
+        [ "$status" = 141 ]
+        [ -z "$stderr" ]
+    done
 }
 
 @test "control characters in a file's name do not reach the terminal" {

@@ -122,11 +122,48 @@ assert d['size'] == $all * 4096 and d['used'] == ($all - $free) * 4096 and d['av
     [ ! -e no.tar ]
 }
 
+@test "tar: a socket is told and left out; times before 1970 are what others read, and write" {
+    mkdir s
+    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("s/sock")'
+    : >s/zz
+    rootlet pack -q -o s.ext4 s
+    run -1 --separate-stderr rootlet tar -o s.tar s.ext4
+    failed 1 "./sock: write: it is a socket, for which there is no place in a tar"
+    [ "$(tar -tf s.tar)" = "$(printf './\n./lost+found/\n./zz')" ]
+    rm -r s/sock
+    for t in 1969-12-31T23:59:58.25Z 1960-01-01T00:00:00.123456789Z 1969-12-31T23:59:59Z 1970-01-01T00:00:00.5Z; do
+        touch -d $t s/$t
+    done
+    rootlet pack -q -o s.ext4 s
+    rootlet tar -o s.tar s.ext4
+    mkdir x
+    tar -xf s.tar -C x 2>/dev/null
+    (cd s; stat -c '%n %y' *) >times
+    (cd x; stat -c '%n %y' [1z]*) | diff times -
+    rootlet diff s.ext4 s.tar
+    tar --format=posix -cf t.tar -C s .
+    rootlet pack -q -o t.ext4 t.tar
+    rootlet diff t.ext4 s.ext4
+    # Of the last second before, libarchive has no fractions.
+    touch -d 1969-12-31T23:59:59.5Z s/last
+    rootlet pack -q -o s.ext4 s
+    run -1 --separate-stderr rootlet tar -o s.tar s.ext4
+    failed 1 "./last: write: its time has a fraction of the last second before 1970-01-01"
+    tar -tf s.tar | grep -qx ./last
+}
+
 @test "manifest: as mtree, which pack takes again, and as JSON" {
     make_tree
     rootlet manifest -o m a.ext4
     grep -q "^./large .*mode=654 .*size=100000 .*sha256digest=$(sha256sum <t/large | cut -d' ' -f1)" m
     grep -q '^./b .*type=block' m
+    # Others read it.
+    if command -v bsdtar >/dev/null; then
+        bsdtar -tf m | sed 's,^\./,,; s,/$,,' | sort >theirs
+        rootlet tar a.ext4 | bsdtar -tf - | sed 's,^\./,,; s,/$,,' | sort | diff - theirs
+    fi
+    rootlet manifest --format json -o j a.ext4
+    rootlet manifest --format json a.ext4 | cmp - j
     # Nothing is other than it says.
     rootlet pack -o b.ext4 a.ext4 mtree:m
     sed 's/sha256digest=[0-9a-f]*$/sha256digest=00/; t' m | head -c 0
