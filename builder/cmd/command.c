@@ -213,7 +213,8 @@ static int collect(struct rl_cmd *cmd, const struct rl_guest *guest, const struc
 	}
 	cmd->image.disk.cow = disk->cow != NULL;
 	node = rl_tree_path_one(cmd, disk->cow ? disk->cow : disk->path, inside, RL_WORD_KEEP_OWNER, &tw);
-	failed = !node || rl_copy_out(&copy, node);
+	failed = !node ||
+		 (strcmp(copy.to, "-") ? rl_copy_out(&copy, node) : rl_copy_to_output(cmd, node, path));
 	/* The name of a COW file that has none says nothing to anybody. */
 	if (!node && disk->forget) {
 		char *reason = rl_strdup(cmd->err.reason);

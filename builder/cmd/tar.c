@@ -4,6 +4,7 @@
 #include "cmd/tree-word.h"
 
 #include "base/hash.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/progress.h"
 #include "base/publish.h"
@@ -12,6 +13,7 @@
 #include "source/tar-write.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +202,30 @@ static int print_tree(const struct rl_node *node, const char *path, struct rl_er
 	return result;
 }
 
+/* What prints JSON knows standard output alone: it is the file for the time of that. */
+static int print_into(struct rl_cmd *cmd, const struct rl_node *node, const char *output)
+{
+	struct rl_publish out = RL_PUBLISH_NONE;
+	int before, result;
+
+	if (rl_publish_open(&out, output, &cmd->err))
+		return -1;
+	before = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (before < 0 || dup2(out.fd, STDOUT_FILENO) < 0) {
+		result = rl_fail_errno(&cmd->err, output, "write", errno);
+	} else {
+		result = print_tree(node, "/", &cmd->err);
+		if (!result && (fflush(stdout) || ferror(stdout)))
+			result = rl_fail_errno(&cmd->err, output, "write", errno);
+		dup2(before, STDOUT_FILENO);
+	}
+	rl_close(&before);
+	if (!result)
+		result = rl_publish_commit(&out, NULL, &cmd->err);
+	rl_publish_close(&out);
+	return result;
+}
+
 /* ---- holes ---- */
 
 static int add_holes(struct rl_node *node, void *context)
@@ -248,7 +274,7 @@ static int run(struct rl_cmd *cmd)
 	if (!result && !is_tar && !l.holes)
 		result = check_holes(cmd, node, l.word);
 	if (!result && l.json)
-		result = print_tree(node, "/", &cmd->err);
+		result = l.output ? print_into(cmd, node, l.output) : print_tree(node, "/", &cmd->err);
 	else if (!result)
 		result = write_output(cmd, node, is_tar ? RL_TAR_PAX : RL_TAR_MTREE, l.output);
 	rl_tree_word_free(&tw);

@@ -247,9 +247,11 @@ static int make_special(
 }
 
 /* What stands in the way goes, unless it or what is to come is a folder, or it is spared. */
-static int make_room(struct extraction *x, bool is_dir, int folder, const char *name, const char *path)
+static int make_room(
+	struct extraction *x, const struct rl_inode *inode, int folder, const char *name, const char *path)
 {
-	struct stat st;
+	bool is_dir = rl_is_dir(inode);
+	struct stat st, to;
 
 	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		if (errno == ENOENT)
@@ -261,6 +263,13 @@ static int make_room(struct extraction *x, bool is_dir, int folder, const char *
 		return 0;
 	if (S_ISDIR(st.st_mode) || is_dir) {
 		trouble(x, path, "replace", is_dir ? ENOTDIR : EISDIR);
+		return 1;
+	}
+	/* Whoever names /dev/stdout, or a fifo, wants it to be written to. */
+	if (fstatat(folder, name, &to, 0))
+		to = st;
+	if (S_ISREG(inode->mode) && !S_ISREG(to.st_mode) && !S_ISDIR(to.st_mode) && !S_ISLNK(to.st_mode)) {
+		tell(x, path, "replace: it is a device, fifo or socket");
 		return 1;
 	}
 	if (x->options->spares && x->options->spares(&st, x->options->context)) {
@@ -307,7 +316,7 @@ static int make(struct extraction *x, const struct rl_node *node, struct place *
 
 	if (rl_check_interrupted(path, "write", x->err))
 		return -1;
-	if (!place->fresh && make_room(x, rl_is_dir(inode), folder, name, path))
+	if (!place->fresh && make_room(x, inode, folder, name, path))
 		return 0;
 	if (x->options->made)
 		x->options->made(path, x->options->context);

@@ -381,6 +381,7 @@ END
     [ "$(cat out)" = one ]
     [ "$(cat into/dir/f)" = two ]
     [ "$(cat all/dir/f)" = two ]
+    [ "$(in_guest root --collect /etc/issue=- -- echo out)" = "out"$'\n'"$(rootlet cat root:/etc/issue)" ]
     # What the command itself has mounted, by whatever name, and where; what hides what; what is gone again.
     run --separate-stderr in_guest root --disk data --collect /mnt/dir/f=f1 --collect /srv/x/deep/f=f2 \
         --collect "/srv/a b/f=f3" --collect /opt/f=f4 -- sh -c '

@@ -72,6 +72,15 @@ make_image() {
     run -1 --separate-stderr rootlet cp -r a.ext4:/dir other
     failed 1 "other: copy: replace: Not a directory"
     [ "$(cat other)" = precious ]
+    # Nor a file that of a fifo, or of what a symlink to one leads to.
+    mkfifo fifo
+    ln -s fifo to-fifo
+    for to in fifo to-fifo; do
+        run -1 --separate-stderr rootlet cp a.ext4:/file $to
+        failed 1 "$to: copy: replace: it is a device, fifo or socket"
+    done
+    [ -p fifo ]
+    [ -L to-fifo ]
 }
 
 @test "symlinks that are named, a folder that is not there, standard output, an image alone: as cp has it" {

@@ -160,7 +160,7 @@ assert d['size'] == $all * 4096 and d['used'] == ($all - $free) * 4096 and d['av
     # Others read it.
     if command -v bsdtar >/dev/null; then
         bsdtar -tf m | sed 's,^\./,,; s,/$,,' | sort >theirs
-        rootlet tar a.ext4 | bsdtar -tf - | sed 's,^\./,,; s,/$,,' | sort | diff - theirs
+        (echo .; rootlet tar a.ext4 | bsdtar -tf -) | sed 's,^\./,,; s,/$,,' | grep . | sort | diff - theirs
     fi
     rootlet manifest --format json -o j a.ext4
     rootlet manifest --format json a.ext4 | cmp - j
