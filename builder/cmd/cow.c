@@ -14,12 +14,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { OPT_JSON = 256, OPT_HEADER_ONLY };
 
 static const struct rl_option options[] = {
 	{'o', "output", "FILE",
-		"commit: to this file, which has all of the disk; the others stay as they are"},
+		"commit: to this file (-: standard output), which has all of the disk; the others stay"},
 	{OPT_HEADER_ONLY, "header-only", NULL,
 		"rebase: the new backing file has the same bytes as the old one"},
 	{OPT_JSON, "json", NULL, "info, diff: as JSON"},
@@ -49,6 +50,9 @@ static int create(struct cow *c)
 
 	if (!backing)
 		return rl_cmd_usage(c->cmd, "create: which backing file?");
+	if (!strcmp(c->file, "-"))
+		return rl_fail(&c->cmd->err, "standard output", "create",
+			"a COW file is made in place (./- is a file of that name)");
 	if (!c->cmd->image.disk.force && !stat(c->file, &st) && stat(backing, &st))
 		return rl_cmd_usage(c->cmd, "create: the COW file comes first, then its backing file");
 	if (rl_cow_create(c->file, backing, c->cmd->image.disk.force, &c->cmd->err))
@@ -253,26 +257,38 @@ static int diff(struct cow *c)
 
 /* ---- what changes files ---- */
 
-static int commit(struct cow *c)
+/* All of the disk to another file. */
+static int merge(struct cow *c)
 {
+	bool is_stdout = !strcmp(c->output, "-");
+	const char *name = is_stdout ? "standard output" : c->output;
 	struct rl_disk *disk;
-	uint64_t written;
 	char size[16];
 	int result;
 
-	if (!c->output) {
-		if (rl_cow_commit(c->file, &c->cmd->image.disk, &written, &c->cmd->err))
-			return -1;
-		rl_cmd_note(c->cmd, "%s: committed, %s", c->file, rl_format_size(size, written));
-		return 0;
-	}
+	if (is_stdout && isatty(STDOUT_FILENO))
+		return rl_fail(&c->cmd->err, name, "write", "a disk is not for a terminal");
 	if (open_disk(c, &disk))
 		return -1;
-	result = rl_cow_merge(disk, c->output, &c->cmd->err);
+	result = is_stdout ? rl_cow_merge_to(disk, STDOUT_FILENO, name, &c->cmd->err)
+			   : rl_cow_merge(disk, c->output, &c->cmd->err);
 	if (!result)
-		rl_cmd_note(c->cmd, "%s: written, %s", c->output, rl_format_size(size, rl_disk_size(disk)));
+		rl_cmd_note(c->cmd, "%s: written, %s", name, rl_format_size(size, rl_disk_size(disk)));
 	rl_disk_close(disk);
 	return result;
+}
+
+static int commit(struct cow *c)
+{
+	uint64_t written;
+	char size[16];
+
+	if (c->output)
+		return merge(c);
+	if (rl_cow_commit(c->file, &c->cmd->image.disk, &written, &c->cmd->err))
+		return -1;
+	rl_cmd_note(c->cmd, "%s: committed, %s", c->file, rl_format_size(size, written));
+	return 0;
 }
 
 static int write_anew(struct cow *c, const char *backing, const char *what)
@@ -297,8 +313,6 @@ static int rebase(struct cow *c)
 	/* Of two, the option's is where the old one is now. */
 	if (!c->other)
 		opening->backing = NULL;
-	if (c->header_only)
-		opening->backing = backing;
 	return write_anew(c, backing, "rebased");
 }
 
@@ -358,6 +372,8 @@ static int parse(struct rl_cmd *cmd, struct cow *c, const struct action **action
 		return -1;
 	if (!*action)
 		return rl_cmd_usage(cmd, "create, info, diff, commit, rebase or compact?");
+	if (c->header_only && (*action)->run != rebase)
+		return rl_cmd_usage(cmd, "--header-only is for rebase");
 	return c->file ? 0 : rl_cmd_usage(cmd, "%s: which COW file?", (*action)->name);
 }
 

@@ -424,13 +424,15 @@ static int keep_changes(struct writing *w)
 int rl_cow_rebase(const char *path, const struct rl_disk_options *options, const char *backing,
 	bool header_only, uint64_t *kept, struct rl_error *err)
 {
+	struct rl_disk_options opening = options ? *options : (struct rl_disk_options){.cow = true};
 	struct writing w = {.err = err};
 	struct rl_cow_lock lock;
 	struct rl_disk *disk;
 	int result;
 
 	*kept = 0;
-	if (rl_cow_lock(path, options, &lock, &disk, err))
+	opening.header_only = header_only;
+	if (rl_cow_lock(path, &opening, &lock, &disk, err))
 		return -1;
 	w.disk = disk;
 	backing = backing ? backing : rl_disk_backing(disk);
@@ -449,41 +451,97 @@ int rl_cow_rebase(const char *path, const struct rl_disk_options *options, const
 
 /* ---- one raw file ---- */
 
-int rl_cow_merge(const struct rl_disk *disk, const char *output, struct rl_error *err)
+/* A copy of a disk that is being written, from its start to its end. */
+struct merge {
+	const struct rl_disk *disk;
+	int fd;
+	const char *name; /* for messages */
+	bool stream; /* it may be a pipe: nothing is left out */
+	uint8_t *bytes; /* CHUNK */
+	struct rl_error *err;
+};
+
+/* The file to be written must not be one of those that are read. */
+static int check_output(
+	const struct rl_disk *disk, const struct stat *st, const char *name, struct rl_error *err)
 {
-	struct rl_publish out = RL_PUBLISH_NONE;
+	const int fds[] = {rl_disk_fd(disk), rl_disk_backing_fd(disk)};
+	static const char *const what[] = {"it is the COW file itself", "it is the backing file"};
+	struct stat own;
+
+	for (size_t i = 0; i < RL_COUNT(fds); i++)
+		if (fds[i] >= 0 && !fstat(fds[i], &own) && own.st_dev == st->st_dev &&
+			own.st_ino == st->st_ino)
+			return rl_fail(err, name, "write", "%s", what[i]);
+	return 0;
+}
+
+/* Writes what is at a place, at most length bytes; returns how many, or -1. */
+static int64_t merge_piece(struct merge *m, struct segment *segment, uint64_t place, uint64_t length)
+{
+	bool hole = true;
+	uint64_t where, n;
+	int fd, result;
+
+	n = rl_disk_piece(m->disk, place, length, &fd, &where);
+	n = fd < 0 ? n : look(segment, fd, where, n, &hole);
+	if (hole && !m->stream)
+		return (int64_t)n;
+	n = n < CHUNK ? n : CHUNK;
+	if (read_side(hole ? -1 : fd, where, m->bytes, (size_t)n))
+		return rl_fail_errno(m->err, rl_disk_path(m->disk), "read", errno);
+	result = m->stream ? rl_write_all(m->fd, m->bytes, (size_t)n)
+			   : rl_pwrite_sparse(m->fd, m->bytes, (size_t)n, place);
+	if (result && !rl_check_interrupted(m->name, "write", m->err))
+		rl_fail_errno(m->err, m->name, "write", errno);
+	return result ? -1 : (int64_t)n;
+}
+
+static int merge(struct merge *m)
+{
 	struct segment segment = {.fd = -1};
-	uint64_t size = rl_disk_size(disk), n;
-	uint8_t *bytes;
-	int result = 0;
+	uint64_t size = rl_disk_size(m->disk);
+	int64_t n = 0;
 
-	if (rl_publish_open(&out, output, err))
-		return -1;
-	bytes = rl_alloc(CHUNK);
-	if (ftruncate(out.fd, (off_t)size))
-		result = rl_fail_errno(err, output, "write", errno);
-	for (uint64_t place = 0; !result && place < size; place += n) {
-		uint64_t where;
-		bool hole = true;
-		int fd;
-
-		n = rl_disk_piece(disk, place, size - place, &fd, &where);
-		n = fd < 0 ? n : look(&segment, fd, where, n, &hole);
-		if (hole)
-			continue;
-		n = n < CHUNK ? n : CHUNK;
-		if (rl_pread_all(fd, bytes, (size_t)n, where))
-			result = rl_fail_errno(err, rl_disk_path(disk), "read", errno);
-		else if (rl_pwrite_sparse(out.fd, bytes, (size_t)n, place))
-			result = rl_fail_errno(err, output, "write", errno);
-		if (!result)
-			result = rl_check_interrupted(output, "write", err);
-		rl_progress_bytes(output, place, size);
+	m->bytes = rl_alloc(CHUNK);
+	for (uint64_t place = 0; n >= 0 && place < size; place += (uint64_t)n) {
+		n = merge_piece(m, &segment, place, size - place);
+		if (rl_check_interrupted(m->name, "write", m->err))
+			n = -1;
+		rl_progress_bytes(m->name, place, size);
 	}
 	rl_progress_clear();
-	free(bytes);
+	free(m->bytes);
+	return n < 0 ? -1 : 0;
+}
+
+int rl_cow_merge(const struct rl_disk *disk, const char *output, struct rl_error *err)
+{
+	struct merge m = {.disk = disk, .name = output, .err = err};
+	struct rl_publish out = RL_PUBLISH_NONE;
+	struct stat st;
+	int result = 0;
+
+	if ((!stat(output, &st) && check_output(disk, &st, output, err)) ||
+		rl_publish_open(&out, output, err))
+		return -1;
+	m.fd = out.fd;
+	if (ftruncate(out.fd, (off_t)rl_disk_size(disk)))
+		result = rl_fail_errno(err, output, "write", errno);
+	if (!result)
+		result = merge(&m);
 	if (!result)
 		result = rl_publish_commit(&out, NULL, err);
 	rl_publish_close(&out);
 	return result;
+}
+
+int rl_cow_merge_to(const struct rl_disk *disk, int fd, const char *name, struct rl_error *err)
+{
+	struct merge m = {.disk = disk, .fd = fd, .name = name, .stream = true, .err = err};
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return rl_fail_errno(err, name, "write", errno);
+	return check_output(disk, &st, name, err) ? -1 : merge(&m);
 }

@@ -69,7 +69,7 @@ int rl_cow_changes(const struct rl_disk *disk, rl_cow_range *visit, void *contex
 /*
  * Writes the COW file anew over another backing file (NULL: its own), so that the disk stays what it is and the
  * sectors that are the same in the backing file are dropped. *kept: bytes of the others.
- * header_only: the new backing file is taken to have the same bytes as the old one, which is not read.
+ * header_only: the new backing file is taken to have the same bytes as the old one, which is not looked at.
  */
 int rl_cow_rebase(const char *path, const struct rl_disk_options *options, const char *backing,
 	bool header_only, uint64_t *kept, struct rl_error *err);
@@ -81,7 +81,9 @@ int rl_cow_rebase(const char *path, const struct rl_disk_options *options, const
 int rl_cow_commit(
 	const char *path, const struct rl_disk_options *options, uint64_t *written, struct rl_error *err);
 
-/* Writes the disk into one raw file, with holes where it has zeros. */
+/* Writes the disk into one raw file, with holes where it has zeros. The disk's own files are refused. */
 int rl_cow_merge(const struct rl_disk *disk, const char *output, struct rl_error *err);
+/* The same to a descriptor, which may be a pipe; name is for messages. */
+int rl_cow_merge_to(const struct rl_disk *disk, int fd, const char *name, struct rl_error *err);
 
 #endif

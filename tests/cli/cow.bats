@@ -222,6 +222,8 @@ END
     failed 1 "it is a COW file itself"
     run --separate-stderr rootlet cow create --force base.ext4 base.ext4
     failed 1 "it is the backing file"
+    run --separate-stderr rootlet cow create - base.ext4
+    failed 1 "standard output: create: a COW file is made in place (./- is a file of that name)"
     : >empty
     run --separate-stderr rootlet cow create x.cow empty
     failed 1 "it is empty"
@@ -295,6 +297,28 @@ END
     done
 }
 
+@test "commit -o writes the disk anywhere but over the files that it is in" {
+    make_disks
+    write_cow 3 v.cow
+    cp -p base.ext4 kept.ext4
+    cp -p v.cow kept.cow
+    ln -s base.ext4 link
+    for output in base.ext4 ./base.ext4 link; do
+        run --separate-stderr rootlet cow commit -o $output v.cow
+        failed 1 "$output: write: it is the backing file"
+    done
+    run --separate-stderr rootlet cow commit -o v.cow v.cow
+    failed 1 "v.cow: write: it is the COW file itself"
+    refute rootlet cow commit -o - v.cow 1<>base.ext4 2>err
+    grep -q "standard output: write: it is the backing file" err
+    cmp base.ext4 kept.ext4
+    cmp v.cow kept.cow
+    rootlet cow commit -q -o - v.cow | cmp - changed.ext4
+    run --separate-stderr bash -c '"$1" cow commit -o - v.cow >/dev/full' - "$ROOTLET"
+    failed 1 "standard output: write: No space left on device"
+    [ ! -e - ]
+}
+
 @test "commit, rebase and compact leave alone what a guest has open" {
     make_disks
     write_cow 3 v.cow
@@ -344,12 +368,20 @@ END
     mkdir elsewhere
     mv base.ext4 elsewhere/
     touch elsewhere/base.ext4
-    run --separate-stderr rootlet cow rebase --header-only v.cow elsewhere/base.ext4
+    run --separate-stderr rootlet cow rebase v.cow elsewhere/base.ext4
+    failed 1 "No such file"
+    head -c 1000448 changed.ext4 >short
+    run --separate-stderr rootlet cow rebase --force --header-only v.cow short
+    failed 1 "short has 1000448 bytes, the disk has"
+    rootlet cow rebase -q --header-only v.cow elsewhere/base.ext4
+    touch -d @1650000000 elsewhere/base.ext4
+    run --separate-stderr rootlet cow rebase v.cow elsewhere/base.ext4
     failed 1 "has changed since"
-    rootlet cow rebase -q --force --header-only v.cow elsewhere/base.ext4
+    rootlet cow rebase -q --header-only v.cow elsewhere/base.ext4
+    run --separate-stderr rootlet cow compact --header-only v.cow
+    failed 2 "--header-only is for rebase"
     rootlet cow commit -q -o merged v.cow
     cmp merged changed.ext4
-    head -c 1000448 changed.ext4 >short
     run --separate-stderr rootlet cow rebase v.cow short
     failed 1 "short has 1000448 bytes, the disk has"
     # Older forms become version 3.
