@@ -384,7 +384,7 @@ int rl_check_bitmaps(struct rl_check *c)
 	t.own = t.used + c->block_size;
 	t.stands = t.own + c->block_size;
 	for (uint32_t g = 0; g < c->groups && !result; g++)
-		result = check_blocks(c, &t, g) || check_inodes(c, &t, g) ? -1 : 0;
+		result = rl_check_stop(c) || check_blocks(c, &t, g) || check_inodes(c, &t, g) ? -1 : 0;
 	blocks = t.free_clusters << c->cluster_bits;
 	/* The kernel does not keep them, and counts again when it mounts. */
 	if (!result && blocks != ext2fs_free_blocks_count(c->super))

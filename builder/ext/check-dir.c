@@ -341,6 +341,8 @@ static int check_stretch(struct reading *r, const struct rl_check_stretch *s, ui
 		uint32_t n = s->count - i < room ? s->count - i : room;
 		uint64_t block = s->block + i;
 
+		if (rl_check_stop(c))
+			return -1;
 		if (rl_image_pread(c->image, chunk, (size_t)n * c->block_size, block * c->block_size))
 			return rl_fail(c->err, c->image->path, "check", "block %llu cannot be read",
 				(unsigned long long)block);
@@ -507,6 +509,8 @@ void rl_check_names(struct rl_check *c, rl_check_name *name, void *context)
 		for (uint32_t k = 0; k < dir->stretches; k++) {
 			const struct rl_check_stretch *s = &c->stretches[dir->first_stretch + k];
 
+			if (rl_check_stop(c))
+				return;
 			for (uint32_t b = 0; b < s->count && left; b++, left--)
 				name_block(c, dir, s->block + b, name, context);
 		}

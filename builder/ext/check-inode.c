@@ -409,6 +409,8 @@ static int check_table(struct rl_check *c, uint32_t group, uint8_t *chunk)
 			if (place >= end)
 				break;
 		}
+		if (rl_check_stop(c))
+			return -1;
 		size = end - place < TABLE_CHUNK ? (uint32_t)(end - place) : TABLE_CHUNK;
 		if (rl_image_pread(c->image, chunk, size, place))
 			return rl_fail(c->err, c->image->path, "check",

@@ -205,7 +205,9 @@ struct rl_check_inode *rl_check_inode_get(const struct rl_check *c, uint32_t num
 struct rl_check_inode *rl_check_inode_at(struct rl_check *c, uint32_t number);
 struct rl_check_dir *rl_check_dir_get(const struct rl_check *c, uint32_t number);
 
-/* Reads one block, or fills c->err and is -1. */
+/* -1, and c->err is filled, once a signal came: asked between pieces of work. */
+int rl_check_stop(struct rl_check *c);
+/* Reads one block, or fills c->err and is -1; also once a signal came. */
 int rl_check_read(struct rl_check *c, uint64_t block, uint8_t *bytes);
 bool rl_check_in_range(const struct rl_check *c, uint64_t block);
 

@@ -95,7 +95,7 @@ static bool read_block(struct file *f, uint32_t number, uint8_t *bytes)
 	size_t low = 0, high = f->count;
 	void **seen = rl_map_at(&f->seen, number, 0);
 
-	if (*seen)
+	if (*seen || rl_check_stop(f->c))
 		return false;
 	*seen = f;
 	while (low < high) {

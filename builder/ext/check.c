@@ -3,6 +3,7 @@
 #include "ext/check-internal.h"
 
 #include "base/buf.h"
+#include "base/signals.h"
 
 #include <stdarg.h>
 
@@ -134,8 +135,15 @@ struct rl_check_dir *rl_check_dir_get(const struct rl_check *c, uint32_t number)
 	return c->dir_count ? bsearch(&key, c->dirs, c->dir_count, sizeof(key), by_number) : NULL;
 }
 
+int rl_check_stop(struct rl_check *c)
+{
+	return rl_check_interrupted(c->image->path, "check", c->err);
+}
+
 int rl_check_read(struct rl_check *c, uint64_t block, uint8_t *bytes)
 {
+	if (rl_check_stop(c))
+		return -1;
 	if (!rl_image_pread(c->image, bytes, c->block_size, block * c->block_size))
 		return 0;
 	return rl_fail(
@@ -393,11 +401,13 @@ int rl_image_check(struct rl_image *image, rl_check_tell *tell, void *context, s
 	c.block = rl_alloc(c.block_size);
 	c.spare = rl_alloc(2 * (size_t)c.block_size);
 	done = check_everything(&c);
-	if (done >= 0) {
-		if (!done)
-			find_paths(&c);
+	if (!done)
+		find_paths(&c);
+	/* Some of it just ends where a signal came. */
+	if (done >= 0 && rl_check_stop(&c))
+		done = -1;
+	if (done >= 0)
 		tell_all(&c, tell, context);
-	}
 	free_check(&c);
 	return done < 0 ? -1 : 0;
 }

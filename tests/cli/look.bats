@@ -123,7 +123,8 @@ new\nline' ]
     mkdir huge
     truncate -s 8T huge/f
     rootlet pack -q -o huge.ext4 huge
-    for words in "cat huge.ext4:/f" "manifest --holes --format json huge.ext4" "manifest --holes huge.ext4"; do
+    rootlet pack -q -o wide.ext4 --size 4T
+    for words in "check $(yes wide.ext4 | head -n 200 | paste -sd ' ')" "cat huge.ext4:/f" "manifest --holes --format json huge.ext4" "manifest --holes huge.ext4"; do
         status=0
         timeout -k 20 -s INT 2 "$ROOTLET" $words 2>err 3>&- > >(cat >/dev/null) || status=$?
         # 124: it ended, 137: it had to be killed. (/dev/null would take 8T at once.)
