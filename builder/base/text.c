@@ -93,22 +93,32 @@ bool rl_parse_seconds(const char *s, uint64_t *seconds)
 	return true;
 }
 
+static uint64_t rounded_up(unsigned __int128 number, int shift)
+{
+	return (uint64_t)((number + (((unsigned __int128)1 << shift) - 1)) >> shift);
+}
+
 char *rl_format_size(char buf[16], uint64_t bytes)
 {
 	static const char units[] = "KMGTPE";
 	int shift = 0;
-	unsigned whole, tenths;
+	uint64_t whole, tenths;
 
 	while (shift < 60 && bytes >> shift >= 1024)
 		shift += 10;
-	whole = (unsigned)(bytes >> shift);
-	tenths = (unsigned)((unsigned __int128)bytes * 10 >> shift);
+	whole = rounded_up(bytes, shift);
+	if (whole == 1024 && shift < 60) {
+		shift += 10;
+		whole = 1;
+	}
+	tenths = rounded_up((unsigned __int128)bytes * 10, shift);
 	if (!shift)
-		snprintf(buf, 16, "%u", whole);
-	else if (whole < 10)
-		snprintf(buf, 16, "%u.%u%c", whole, tenths % 10, units[shift / 10 - 1]);
+		snprintf(buf, 16, "%u", (unsigned)whole);
+	else if (tenths < 100)
+		snprintf(buf, 16, "%u.%u%c", (unsigned)tenths / 10, (unsigned)tenths % 10,
+			units[shift / 10 - 1]);
 	else
-		snprintf(buf, 16, "%u%c", whole, units[shift / 10 - 1]);
+		snprintf(buf, 16, "%u%c", (unsigned)whole, units[shift / 10 - 1]);
 	return buf;
 }
 

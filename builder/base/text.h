@@ -23,7 +23,7 @@ bool rl_parse_owner(const char *s, uint32_t *uid, uint32_t *gid);
 /* 90, 90s, 15m, 2h: seconds. */
 bool rl_parse_seconds(const char *s, uint64_t *seconds);
 
-/* "1.2M": at most a handful of characters; buf holds at least 16 bytes. Returns buf. */
+/* "1.2M", rounded up, as ls(1) and df(1) have it: at most a handful of characters; buf holds at least 16 bytes. Returns buf. */
 char *rl_format_size(char buf[16], uint64_t bytes);
 
 /* Whether it is UTF-8 all through, without control and misleading characters: for rl_text_escape() to leave as it is. */

@@ -86,3 +86,23 @@ i.ext4:/sub:" ]
     [ "$output" = /prog ]
     failed 1 "i.ext4:/missing"
 }
+
+@test "sizes for people are those of ls" {
+    local size=1
+    mkdir d
+    while [ $size -lt 4000000000000 ]; do
+        truncate -s $size d/$size
+        size=$((size * 17 / 16 + 1))
+    done
+    for size in 1K 10K 1M 10M 1G 1T; do
+        size=$(numfmt --from=iec $size)
+        for near in $((size - 1)) $size $((size + 1)) $((size * 99 / 10)) $((size * 99 / 10 + 1)); do
+            truncate -s $near d/$near
+        done
+    done
+    rootlet pack -q -o i.ext4 d
+    rootlet ls -lh i.ext4 | awk '$NF ~ /^[0-9]/ { print $5, $NF }' >ours
+    ls -lh d | awk 'NR > 1 { print $5, $NF }' | LC_ALL=C sort -k 2 >theirs
+    diff theirs <(LC_ALL=C sort -k 2 ours)
+    [ "$(wc -l <ours)" -gt 300 ]
+}
