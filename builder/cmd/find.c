@@ -2,11 +2,11 @@
 #include "cmd/json.h"
 #include "cmd/show.h"
 
-#include "base/glob.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "ext/walk.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,9 +237,9 @@ static bool fits(struct search *s, const struct test *test, const struct rl_walk
 
 	switch (test->kind) {
 	case NAME:
-		return rl_glob_match(test->text, entry->name);
+		return !fnmatch(test->text, entry->name, 0);
 	case PATH:
-		return rl_glob_match_path(test->text, entry->path);
+		return !fnmatch(test->text, entry->path, 0);
 	case TYPE:
 		return has_type(test->text, inode->mode);
 	case SIZE:
@@ -316,7 +316,7 @@ static int run(struct rl_cmd *cmd)
 const struct rl_verb rl_verb_find = {"find", run, "Looking:", "IMAGE[:PATH]... [TEST]...",
 	"find files in an image by name, type, size, owner, mode or time",
 	"Tests, all of which must hold; ! in front of one turns it round:\n\n"
-	"  -name GLOB     its last component          -path GLOB    its path (** crosses slashes)\n"
+	"  -name GLOB     its last component          -path GLOB    its whole path: * is slashes, too\n"
 	"  -type LETTERS  of b, c, d, p, f, l, s      -empty        a file or directory with nothing in it\n"
 	"  -size N        in blocks of 512 bytes; with c, k, M, G behind it in bytes, KiB, MiB, GiB\n"
 	"  -user N, -group N, -links N, -inum N       +N: more, -N: less\n"

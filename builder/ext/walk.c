@@ -85,11 +85,12 @@ static void look_at(struct walking *w, const struct rl_walk_entry *dir, struct n
 
 static int visit_names(struct walking *w, const struct rl_walk_entry *dir, const struct names *names)
 {
+	bool ends_with_slash = dir->path[strlen(dir->path) - 1] == '/';
 	int result = 0;
 
 	for (size_t i = 0; i < names->count && !result; i++) {
 		const struct name *name = &names->items[i];
-		char *path = rl_printf("%s%s%s", dir->path, dir->path[1] ? "/" : "", name->text);
+		char *path = rl_printf("%s%s%s", dir->path, ends_with_slash ? "" : "/", name->text);
 		const struct rl_walk_entry entry = {
 			path, name->text, &name->inode, dir->depth + 1, i + 1 == names->count};
 

@@ -43,6 +43,7 @@ make_tree() {
 ! -type d
 -name '*a*'
 -name '.*'
+-name '[[:lower:]]*e'
 -size +1
 -size -2
 -size +90k
@@ -56,6 +57,13 @@ make_tree() {
 -newer t
 END
     rootlet find t.ext4:/dir | diff - <(printf '/dir\n/dir/deep\n/dir/hard\n/dir/soft\n')
+    rootlet find t.ext4:/dir/ | diff - <(find t/dir/ | sed 's/^t//' | LC_ALL=C sort)
+    # A path is held against the whole of the pattern, as it is printed.
+    for glob in '*/dir/*' '/dir*' '/d?r/*' '*r/d*p' 'dir/*' '/dir' '?dir?soft' '**/soft' '/[!a-n]*' 'dir' '*/[.]*' '/dir/'; do
+        LC_ALL=C find t ! -path t -path "t$glob" | sed 's/^t//' | LC_ALL=C sort >want
+        rootlet find t.ext4 ! -path / ! -path '/lost+found*' -path "$glob" | LC_ALL=C sort >got
+        diff want got || { echo "$glob"; return 1; }
+    done
     rootlet find --max-depth 1 t.ext4:/dir -type d | diff - <(printf '/dir\n/dir/deep\n')
     [ "$(rootlet find t.ext4 -name 'new*')" = '/new\nline' ]
     rootlet find --json t.ext4 -name file | python3 -c 'import json, sys; assert json.load(sys.stdin)["links"] == 2'
