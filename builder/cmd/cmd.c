@@ -110,8 +110,10 @@ static int next_letter(struct rl_cmd *cmd, bool *is_common)
 	*is_common = !o;
 	if (!o)
 		o = find_letter(common_options, letter);
+	if (!o && cmd->letters == cmd->option + 2)
+		return rl_cmd_usage(cmd, "unknown option %s", cmd->option);
 	if (!o)
-		return rl_cmd_usage(cmd, "unknown option -%c", letter);
+		return rl_cmd_usage(cmd, "unknown option -%c in %s", letter, cmd->option);
 	if (!o->arg) {
 		if (!*cmd->letters)
 			cmd->letters = NULL;

@@ -1,3 +1,4 @@
+#include "cmd/image-id.h"
 #include "cmd/image-path.h"
 #include "cmd/json.h"
 #include "cmd/show.h"
@@ -11,19 +12,41 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /*
  * find's tests begin with one dash, as everybody knows them: they are taken out of the command line before the
  * options are read.
  */
-enum kind { NAME, PATH, TYPE, SIZE, USER, GROUP, PERM, NEWER, LINKS, INUM, EMPTY };
+enum kind {
+	NAME,
+	INAME,
+	PATH,
+	TYPE,
+	SIZE,
+	USER,
+	UID,
+	GROUP,
+	GID,
+	PERM,
+	NEWER,
+	MTIME,
+	LINKS,
+	INUM,
+	EMPTY,
+	/* No tests: find's own words for our options. */
+	MAXDEPTH,
+	MINDEPTH,
+	PRINT0
+};
 
 struct test {
 	enum kind kind;
 	bool negated;
-	const char *text; /* NAME, PATH, TYPE */
+	const char *text; /* as it was given */
 	int sign; /* of "+5": 1, "-5": -1, "5": 0; PERM: '-' all of these bits 1, '/' any of them -1 */
 	uint64_t number, unit;
+	bool named; /* USER, GROUP: number is what the image says, for each anew */
 	int64_t time;
 	uint32_t time_nsec;
 };
@@ -34,18 +57,23 @@ static const struct {
 	bool has_value;
 } words[] = {
 	{"-name", NAME, true},
+	{"-iname", INAME, true},
 	{"-path", PATH, true},
 	{"-type", TYPE, true},
 	{"-size", SIZE, true},
 	{"-user", USER, true},
-	{"-uid", USER, true},
+	{"-uid", UID, true},
 	{"-group", GROUP, true},
-	{"-gid", GROUP, true},
+	{"-gid", GID, true},
 	{"-perm", PERM, true},
 	{"-newer", NEWER, true},
+	{"-mtime", MTIME, true},
 	{"-links", LINKS, true},
 	{"-inum", INUM, true},
 	{"-empty", EMPTY, false},
+	{"-maxdepth", MAXDEPTH, true},
+	{"-mindepth", MINDEPTH, true},
+	{"-print0", PRINT0, false},
 };
 
 enum { OPT_JSON = 256, OPT_MAXDEPTH };
@@ -63,7 +91,8 @@ struct search {
 	struct rl_image *image;
 	struct test *tests;
 	size_t count, room;
-	uint64_t max_depth;
+	uint64_t min_depth, max_depth;
+	struct timespec now;
 	bool zero, json;
 };
 
@@ -137,9 +166,17 @@ static int read_value(struct rl_cmd *cmd, struct test *test, const char *word, c
 		break;
 	case USER:
 	case GROUP:
+		test->named = !read_number(test, text, false);
+		good = *text != '\0';
+		break;
+	case UID:
+	case GID:
+	case MTIME:
 	case LINKS:
 	case INUM:
-		good = read_number(test, text, false);
+	case MAXDEPTH:
+	case MINDEPTH:
+		good = read_number(test, text, false) && (test->kind < MAXDEPTH || !test->sign);
 		break;
 	case PERM:
 		good = read_permissions(test, text);
@@ -152,9 +189,24 @@ static int read_value(struct rl_cmd *cmd, struct test *test, const char *word, c
 	}
 	return good ? 0
 		    : rl_cmd_usage(cmd, "%s cannot take '%s'%s", word, text,
-			      test->kind == USER || test->kind == GROUP ? ": a number, the image has no names"
-			      : test->kind == NEWER                     ? ": a file here, or @SECONDS"
-									: "");
+			      test->kind == NEWER ? ": a file here, or @SECONDS" : "");
+}
+
+/* Whether it is none, but an option in find's words: then that is set. */
+static bool take_option(struct search *s, const struct test *test)
+{
+	switch (test->kind) {
+	case MAXDEPTH:
+		s->max_depth = test->number;
+		return true;
+	case MINDEPTH:
+		s->min_depth = test->number;
+		return true;
+	case PRINT0:
+		return s->zero = true;
+	default:
+		return false;
+	}
 }
 
 /* Takes the tests out of the words that are left; *argv keeps the rest. */
@@ -172,9 +224,9 @@ static int take_tests(struct rl_cmd *cmd, struct search *s)
 			negated = !negated;
 			continue;
 		}
+		if (negated && (i == RL_COUNT(words) || words[i].kind >= MAXDEPTH))
+			return rl_cmd_usage(cmd, "! stands in front of a test, not of %s", *from);
 		if (i == RL_COUNT(words)) {
-			if (negated)
-				return rl_cmd_usage(cmd, "! stands in front of a test, not of %s", *from);
 			*to++ = *from;
 			continue;
 		}
@@ -186,7 +238,7 @@ static int take_tests(struct rl_cmd *cmd, struct search *s)
 		if (words[i].has_value && read_value(cmd, &s->tests[s->count], *from, from[1]))
 			return -1;
 		from += words[i].has_value;
-		s->count++;
+		s->count += !take_option(s, &s->tests[s->count]);
 	}
 	*to = NULL;
 	return negated ? rl_cmd_usage(cmd, "! stands in front of a test") : 0;
@@ -199,6 +251,16 @@ static bool fits_number(const struct test *test, uint64_t number)
 	return test->sign > 0   ? units > test->number
 	       : test->sign < 0 ? units < test->number
 				: units == test->number;
+}
+
+/* Whole days: what is left of one does not count. */
+static bool fits_age(const struct search *s, const struct test *test, const struct rl_image_inode *inode)
+{
+	const int64_t day = 24 * 60 * 60;
+	int64_t age = s->now.tv_sec - inode->mtime - (s->now.tv_nsec < inode->mtime_nsec);
+	int64_t days = age / day - (age % day < 0), wanted = (int64_t)test->number;
+
+	return test->sign > 0 ? days > wanted : test->sign < 0 ? days < wanted : days == wanted;
 }
 
 static bool has_type(const char *list, uint32_t mode)
@@ -238,6 +300,8 @@ static bool fits(struct search *s, const struct test *test, const struct rl_walk
 	switch (test->kind) {
 	case NAME:
 		return !fnmatch(test->text, entry->name, 0);
+	case INAME:
+		return !fnmatch(test->text, entry->name, FNM_CASEFOLD);
 	case PATH:
 		return !fnmatch(test->text, entry->path, 0);
 	case TYPE:
@@ -245,9 +309,13 @@ static bool fits(struct search *s, const struct test *test, const struct rl_walk
 	case SIZE:
 		return fits_number(test, inode->size);
 	case USER:
+	case UID:
 		return fits_number(test, inode->uid);
 	case GROUP:
+	case GID:
 		return fits_number(test, inode->gid);
+	case MTIME:
+		return fits_age(s, test, inode);
 	case LINKS:
 		return fits_number(test, inode->links);
 	case INUM:
@@ -269,7 +337,7 @@ static bool fits(struct search *s, const struct test *test, const struct rl_walk
 static int enter(const struct rl_walk_entry *entry, void *context)
 {
 	struct search *s = context;
-	bool wanted = true;
+	bool wanted = entry->depth >= s->min_depth;
 
 	for (size_t i = 0; i < s->count && wanted; i++)
 		wanted = fits(s, &s->tests[i], entry) != s->tests[i].negated;
@@ -282,11 +350,32 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 	return entry->depth >= s->max_depth;
 }
 
+/* Looks the names of users and groups up in the image. */
+static int find_names(struct search *s, const char *word)
+{
+	struct rl_image_path ip;
+	int result = 0;
+
+	if (rl_image_path_open(s->cmd, word, &ip))
+		return -1;
+	for (size_t i = 0; i < s->count && !result; i++) {
+		struct test *test = &s->tests[i];
+
+		if (test->named)
+			result = rl_image_id(ip.image, test->kind == USER ? RL_IMAGE_USER : RL_IMAGE_GROUP,
+				test->text, &test->number, &s->cmd->err);
+	}
+	rl_image_path_close(&ip);
+	return result;
+}
+
 static int search(const char *word, void *context)
 {
 	struct search *s = context;
 	const struct rl_walk walk = {.enter = enter, .context = s};
 
+	if (find_names(s, word))
+		return -1;
 	return rl_image_path_walk(s->cmd, word, true, &walk, &s->image);
 }
 
@@ -296,6 +385,7 @@ static int run(struct rl_cmd *cmd)
 	struct rl_show_words images = {.items = NULL};
 	int id, result = take_tests(cmd, &s);
 
+	clock_gettime(CLOCK_REALTIME, &s.now);
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
 		if (id == '0')
 			s.zero = true;
@@ -317,10 +407,13 @@ const struct rl_verb rl_verb_find = {"find", run, "Looking:", "IMAGE[:PATH]... [
 	"find files in an image by name, type, size, owner, mode or time",
 	"Tests, all of which must hold; ! in front of one turns it round:\n\n"
 	"  -name GLOB     its last component          -path GLOB    its whole path: * is slashes, too\n"
-	"  -type LETTERS  of b, c, d, p, f, l, s      -empty        a file or directory with nothing in it\n"
+	"  -iname GLOB    the same, in either case    -empty        a file or directory with nothing in it\n"
+	"  -type LETTERS  of b, c, d, p, f, l, s      -mtime N      changed so many days ago\n"
 	"  -size N        in blocks of 512 bytes; with c, k, M, G behind it in bytes, KiB, MiB, GiB\n"
-	"  -user N, -group N, -links N, -inum N       +N: more, -N: less\n"
+	"  -user NAME, -group NAME                    of the image's /etc/passwd, /etc/group; or numbers\n"
+	"  -uid N, -gid N, -links N, -inum N          +N: more, -N: less, of all numbers\n"
 	"  -perm MODE     -MODE: all of these bits, /MODE: any of them\n"
 	"  -newer FILE    than a file here; or @SECONDS since 1970\n\n"
+	"-maxdepth N, -mindepth N: no deeper, or less deep, than that. -print0 is -0.\n\n"
 	"  rootlet find root.ext4:/usr -name '*.so*' -type f\n  rootlet find root.ext4 -perm /6000\n",
 	options};

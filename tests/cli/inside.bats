@@ -30,6 +30,9 @@ make_tree() {
 
 @test "find finds what find does" {
     make_tree
+    touch -d '2 days ago' t/none
+    touch -d '1 hour ago' t/hole
+    touch -d '1 hour' t/sparse
     rootlet pack -o t.ext4 t
     while read -r tests; do
         (cd t && eval "find . ! -path . $tests -print0") | sed -z 's/^\.//' | LC_ALL=C sort -z >want
@@ -54,7 +57,15 @@ make_tree() {
 -links 2
 -links +1 -type f
 -empty
--newer t
+-newer $BATS_TEST_TMPDIR/work/t/hole
+-iname '*A*'
+-maxdepth 1
+-mindepth 2 -type f
+-mtime 2
+-mtime +1
+-mtime -3
+-mtime -0
+-mtime 0
 END
     rootlet find t.ext4:/dir | diff - <(printf '/dir\n/dir/deep\n/dir/hard\n/dir/soft\n')
     rootlet find t.ext4:/dir/ | diff - <(find t/dir/ | sed 's/^t//' | LC_ALL=C sort)
@@ -68,10 +79,26 @@ END
     [ "$(rootlet find t.ext4 -name 'new*')" = '/new\nline' ]
     rootlet find --json t.ext4 -name file | python3 -c 'import json, sys; assert json.load(sys.stdin)["links"] == 2'
     rootlet find a.ext4 -user 5 -group 6 | diff - <(echo /dir)
+    rootlet find t.ext4 -print0 -maxdepth 0 | cmp - <(printf '/\0')
+    # Names are those that the image has.
+    mkdir t/etc
+    printf 'root:x:0:0::/:\nsome:x:5:9::/:\n' >t/etc/passwd
+    printf 'root:x:0:\nwheel:x:6:a,b' >t/etc/group
+    rootlet pack -o named.ext4 --chown '/dir=5:6' t
+    rootlet find named.ext4 -user some -group wheel | diff - <(echo /dir)
+    [ "$(rootlet find named.ext4 ! -user root)" = /dir ]
+    run -1 --separate-stderr rootlet find named.ext4 -user wheel
+    failed 1 "named.ext4:/etc/passwd: look up: there is no 'wheel' in it"
+    run -1 --separate-stderr rootlet find t.ext4 -user root
+    failed 1 "t.ext4:/etc/passwd: open: No such file"
+    run -2 --separate-stderr rootlet find t.ext4 -uid root
+    failed 2 "-uid cannot take 'root'"
+    run -2 --separate-stderr rootlet find t.ext4 -foo
+    failed 2 "find: unknown option -foo"
+    run -2 --separate-stderr rootlet find t.ext4 ! -maxdepth 1
+    failed 2 "! stands in front of a test, not of -maxdepth"
     run -2 --separate-stderr rootlet find t.ext4 -size x
     failed 2 "-size cannot take 'x'"
-    run -2 --separate-stderr rootlet find t.ext4 -user root
-    failed 2 "the image has no names"
     run -2 --separate-stderr rootlet find t.ext4 -name
     failed 2 "-name needs a value"
     run -1 --separate-stderr rootlet find t.ext4:/nothing
