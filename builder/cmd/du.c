@@ -30,7 +30,9 @@ static const struct rl_option du_options[] = {
 
 struct usage {
 	struct rl_cmd *cmd;
+	struct rl_image *image;
 	bool all, human, bytes, apparent, json;
+	bool several; /* images: then each path has its own in front */
 	uint64_t depth;
 	struct rl_map seen; /* inodes with several names: counted once */
 	uint64_t *sums; /* of the directories that are open, and what is in them */
@@ -39,18 +41,24 @@ struct usage {
 
 static void print_usage(const struct usage *u, const char *path, uint64_t size)
 {
+	const char *image = u->several ? rl_image_path(u->image) : NULL;
 	char text[16];
 
 	if (u->json) {
-		rl_json_print_line(
-			json_pack("{s:o,s:I}", "path", rl_json_text(path), "bytes", (json_int_t)size));
+		json_t *object = json_object();
+
+		if (image)
+			json_object_set_new(object, "image", rl_json_text(image));
+		json_object_set_new(object, "path", rl_json_text(path));
+		json_object_set_new(object, "bytes", json_integer((json_int_t)size));
+		rl_json_print_line(object);
 		return;
 	}
 	if (u->human)
 		printf("%s\t", rl_format_size(text, size));
 	else
 		printf("%" PRIu64 "\t", u->bytes ? size : (size + 1023) / 1024);
-	rl_show_line(path);
+	rl_show_path(image, path);
 }
 
 static uint64_t size_of(struct usage *u, const struct rl_image_inode *inode)
@@ -98,8 +106,7 @@ static int measure(const char *word, void *context)
 {
 	struct usage *u = context;
 	const struct rl_walk walk = {.enter = enter, .leave = leave, .context = u};
-	struct rl_image *image;
-	int result = rl_image_path_walk(u->cmd, word, false, &walk, &image);
+	int result = rl_image_path_walk(u->cmd, word, false, &walk, &u->image);
 
 	rl_map_free(&u->seen);
 	return result;
@@ -126,6 +133,7 @@ static int run_du(struct rl_cmd *cmd)
 		u.apparent = u.apparent || id == OPT_APPARENT || id == 'b';
 		u.json = u.json || id == OPT_JSON;
 	}
+	u.several = rl_show_several(&images);
 	result = rl_show_each(cmd, result, &images, "which image?", measure, &u);
 	free(u.sums);
 	return result;

@@ -94,6 +94,7 @@ struct search {
 	uint64_t min_depth, max_depth;
 	struct timespec now;
 	bool zero, json;
+	bool several; /* images: then each path has its own in front */
 };
 
 /* ---- the tests ---- */
@@ -334,6 +335,21 @@ static bool fits(struct search *s, const struct test *test, const struct rl_walk
 
 /* ---- the walk ---- */
 
+static void print(const struct search *s, const struct rl_walk_entry *entry)
+{
+	const char *image = s->several ? rl_image_path(s->image) : NULL;
+
+	if (s->json) {
+		rl_show_json_of(image, entry->path, entry->inode, NULL);
+	} else if (s->zero) {
+		if (image)
+			printf("%s:", image);
+		fwrite(entry->path, 1, strlen(entry->path) + 1, stdout);
+	} else {
+		rl_show_path(image, entry->path);
+	}
+}
+
 static int enter(const struct rl_walk_entry *entry, void *context)
 {
 	struct search *s = context;
@@ -341,12 +357,8 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 
 	for (size_t i = 0; i < s->count && wanted; i++)
 		wanted = fits(s, &s->tests[i], entry) != s->tests[i].negated;
-	if (wanted && s->json)
-		rl_show_json(entry->path, entry->inode, NULL);
-	else if (wanted && s->zero)
-		fwrite(entry->path, 1, strlen(entry->path) + 1, stdout);
-	else if (wanted)
-		rl_show_line(entry->path);
+	if (wanted)
+		print(s, entry);
 	return entry->depth >= s->max_depth;
 }
 
@@ -398,6 +410,7 @@ static int run(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
+	s.several = rl_show_several(&images);
 	result = rl_show_each(cmd, result, &images, "which image?", search, &s);
 	free(s.tests);
 	return result;

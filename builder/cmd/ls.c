@@ -42,7 +42,7 @@ static const struct rl_option options[] = {
 #define DEPTH_MAX 4096
 
 struct row {
-	char *word; /* an argument; NULL: a name in a directory */
+	char *word, *image; /* an argument, and its file; NULL: a name in a directory */
 	char *name;
 	uint32_t number;
 	struct rl_image_inode inode;
@@ -187,13 +187,16 @@ static void print_columns(const struct listing *l, const struct rows *rows)
 	free(widths);
 }
 
-static void print_json(const struct row *row, const char *path)
+/* image: NULL where there is but one. */
+static void print_json(const struct row *row, const char *image, const char *path)
 {
 	if (row->known) {
-		rl_show_json(path, &row->inode, row->target);
+		rl_show_json_of(image, path, &row->inode, row->target);
 	} else {
 		json_t *object = json_object();
 
+		if (image)
+			json_object_set_new(object, "image", rl_json_text(image));
 		json_object_set_new(object, "path", rl_json_text(path));
 		json_object_set_new(object, "inode", json_integer(row->number));
 		rl_json_print_line(object);
@@ -330,6 +333,7 @@ static void free_rows(struct rows *rows)
 {
 	for (size_t i = 0; i < rows->count; i++) {
 		free(rows->items[i].word);
+		free(rows->items[i].image);
 		free(rows->items[i].name);
 		free(rows->items[i].target);
 	}
@@ -337,25 +341,31 @@ static void free_rows(struct rows *rows)
 	*rows = (struct rows){.items = NULL};
 }
 
-/* path: of the directory that they are in; NULL: their names are paths. */
-static void print_rows(const struct listing *l, const struct rows *rows, const char *path)
+static void print_json_rows(
+	const struct listing *l, const struct rows *rows, const char *image, const char *path)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct row *row = &rows->items[i];
+		char *full = path ? join(path, row->name) : rl_strdup(row->name);
+
+		print_json(row, !l->several ? NULL : image ? image : row->image, full);
+		free(full);
+	}
+}
+
+/* image, path: of the directory that they are in; NULL: their names are paths. */
+static void print_rows(const struct listing *l, const struct rows *rows, const char *image, const char *path)
 {
 	if (l->columns && rows->count) {
 		print_columns(l, rows);
 		return;
 	}
-	for (size_t i = 0; i < rows->count; i++) {
-		const struct row *row = &rows->items[i];
-
-		if (l->json) {
-			char *full = path ? join(path, row->name) : rl_strdup(row->name);
-
-			print_json(row, full);
-			free(full);
-		} else {
-			print_row(l, row);
-		}
+	if (l->json) {
+		print_json_rows(l, rows, image, path);
+		return;
 	}
+	for (size_t i = 0; i < rows->count; i++)
+		print_row(l, &rows->items[i]);
 }
 
 static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
@@ -379,7 +389,7 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 		puts(":");
 	}
 	l->printed = true;
-	print_rows(l, rows, path);
+	print_rows(l, rows, rl_image_path(image), path);
 	if (l->recursive) {
 		l->depth++;
 		list_below(l, image, rows, path);
@@ -411,6 +421,7 @@ static int take_argument(const char *word, void *context)
 	}
 	rows = S_ISDIR(row.inode.mode) && !l->self ? &l->directories : &l->files;
 	row.name = rl_strdup(l->several && !l->json ? word : ip.path);
+	row.image = rl_strdup(ip.file);
 	row.number = row.inode.number;
 	if (rows == &l->files)
 		fill_row(l, ip.image, &row, word);
@@ -424,7 +435,7 @@ static void list_arguments(struct listing *l)
 {
 	sort_rows(l, &l->files);
 	sort_rows(l, &l->directories);
-	print_rows(l, &l->files, NULL);
+	print_rows(l, &l->files, NULL, NULL);
 	l->printed = l->files.count > 0;
 	for (size_t i = 0; i < l->directories.count; i++) {
 		const struct row *row = &l->directories.items[i];
@@ -442,20 +453,6 @@ static void list_arguments(struct listing *l)
 		free(l->listed);
 		rl_image_path_close(&ip);
 	}
-}
-
-/* Whether the words are of more than one image. */
-static bool are_several(const struct rl_show_words *words)
-{
-	for (size_t i = 1; i < words->count; i++) {
-		const char *first = words->items[0], *colon = strstr(first, ":/");
-		size_t size = colon ? (size_t)(colon - first) : strlen(first);
-
-		if (strncmp(words->items[i], first, size) != 0 ||
-			(words->items[i][size] && strncmp(words->items[i] + size, ":/", 2) != 0))
-			return true;
-	}
-	return false;
 }
 
 static int run(struct rl_cmd *cmd)
@@ -491,7 +488,7 @@ static int run(struct rl_cmd *cmd)
 	if (!result && words.count)
 		rl_show_expand(cmd, &words);
 	l.headings = words.count > 1 || l.recursive;
-	l.several = are_several(&words);
+	l.several = rl_show_several(&words);
 	status = rl_show_each(cmd, result, &words, "which image?", take_argument, &l);
 	if (status != RL_EXIT_USAGE)
 		list_arguments(&l);

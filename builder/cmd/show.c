@@ -23,6 +23,19 @@ void rl_show_add(struct rl_show_words *words, const char *word)
 	words->items[words->count++] = word;
 }
 
+bool rl_show_several(const struct rl_show_words *words)
+{
+	for (size_t i = 1; i < words->count; i++) {
+		const char *first = words->items[0], *colon = strstr(first, ":/");
+		size_t size = colon ? (size_t)(colon - first) : strlen(first);
+
+		if (strncmp(words->items[i], first, size) != 0 ||
+			(words->items[i][size] && strncmp(words->items[i] + size, ":/", 2) != 0))
+			return true;
+	}
+	return false;
+}
+
 static int expand(struct rl_cmd *cmd, const char *word, struct rl_show_words *to)
 {
 	struct rl_paths paths = {.items = NULL};
@@ -144,6 +157,15 @@ void rl_show_line(const char *name)
 	putchar('\n');
 }
 
+void rl_show_path(const char *image, const char *path)
+{
+	if (image) {
+		rl_show_name(image);
+		putchar(':');
+	}
+	rl_show_line(path);
+}
+
 void rl_show_lines(FILE *out, const char *before, const char *text, size_t size, size_t most)
 {
 	const char *end = text + size, *start = end, *newline;
@@ -167,9 +189,17 @@ void rl_show_lines(FILE *out, const char *before, const char *text, size_t size,
 
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target)
 {
+	rl_show_json_of(NULL, path, inode, target);
+}
+
+void rl_show_json_of(
+	const char *image, const char *path, const struct rl_image_inode *inode, const char *target)
+{
 	json_t *object = json_object();
 	char mode[11], octal[16];
 
+	if (image)
+		json_object_set_new(object, "image", rl_json_text(image));
 	json_object_set_new(object, "path", rl_json_text(path));
 	if (inode) {
 		rl_show_mode(mode, inode->mode);

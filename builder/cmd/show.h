@@ -20,6 +20,9 @@ struct rl_show_words {
 
 void rl_show_add(struct rl_show_words *words, const char *word);
 
+/* Whether the words are of more than one image: then what is printed says which one it is of. */
+bool rl_show_several(const struct rl_show_words *words);
+
 /* As ls has it: "-" for a file, "d", "l", "c", "b", "p", "s", or "?". */
 char rl_show_type(uint32_t mode);
 /* "drwxr-xr-x" */
@@ -32,11 +35,16 @@ void rl_show_name(const char *name);
 /* How many columns of a terminal that takes. */
 size_t rl_show_width(const char *name);
 void rl_show_line(const char *name);
+/* A path on a line, as "IMAGE:PATH" unless image is NULL. */
+void rl_show_path(const char *image, const char *path);
 #define RL_SHOW_ALL SIZE_MAX
 /* Prints the last lines of a text, at most so many, or RL_SHOW_ALL: escaped, without "\r" at their ends, after `before`. */
 void rl_show_lines(FILE *out, const char *before, const char *text, size_t size, size_t most);
 /* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
+/* The same with the image that it is in, unless image is NULL. */
+void rl_show_json_of(
+	const char *image, const char *path, const struct rl_image_inode *inode, const char *target);
 
 /*
  * Puts in the place of each IMAGE:/PATH with a glob the words that it stands for. One that stands for none is told, and

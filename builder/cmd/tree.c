@@ -30,6 +30,8 @@ struct drawing {
 	struct rl_cmd *cmd;
 	struct rl_image *image;
 	bool all, only_dirs, json;
+	bool several; /* images: then each tree begins with the word for it */
+	const char *word;
 	uint64_t level;
 	struct rl_buf lines; /* a byte for each level: whether a line goes on there */
 	uint64_t directories, files;
@@ -67,7 +69,8 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 	target = target_of(d, entry);
 	*(is_dir ? &d->directories : &d->files) += entry->depth > 0;
 	if (d->json) {
-		rl_show_json(entry->path, entry->inode, target);
+		rl_show_json_of(
+			d->several ? rl_image_path(d->image) : NULL, entry->path, entry->inode, target);
 	} else {
 		d->lines.size = entry->depth ? entry->depth - 1 : 0;
 		for (size_t i = 0; i < d->lines.size; i++)
@@ -75,7 +78,7 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 		if (entry->depth)
 			fputs(entry->last ? "\u2514\u2500\u2500 " : "\u251c\u2500\u2500 ", stdout);
 		rl_buf_char(&d->lines, !entry->last);
-		rl_show_name(entry->depth ? entry->name : entry->path);
+		rl_show_name(entry->depth ? entry->name : d->several ? d->word : entry->path);
 		if (target) {
 			fputs(" -> ", stdout);
 			rl_show_name(target);
@@ -90,7 +93,11 @@ static int draw(const char *word, void *context)
 {
 	struct drawing *d = context;
 	const struct rl_walk walk = {.wanted = wanted, .enter = enter, .context = d};
-	int result = rl_image_path_walk(d->cmd, word, true, &walk, &d->image);
+	int result;
+
+	d->word = word;
+	d->directories = d->files = 0;
+	result = rl_image_path_walk(d->cmd, word, true, &walk, &d->image);
 
 	if (!result && !d->json)
 		printf("\n%" PRIu64 " directories, %" PRIu64 " files\n", d->directories, d->files);
@@ -114,6 +121,7 @@ static int run_tree(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
+	d.several = rl_show_several(&images);
 	result = rl_show_each(cmd, result, &images, "which image?", draw, &d);
 	rl_buf_free(&d.lines);
 	return result;

@@ -105,3 +105,31 @@ for line in sys.stdin: print(json.loads(line)["path"])' | grep -vx / >ours
     [ "$output" = sub/deep/t.conf ]
     [[ $stderr == *"contains itself"* ]]
 }
+
+@test "with several images each line says which one it is of" {
+    make_tree
+    cp i.ext4 j.ext4
+    [ "$(rootlet find i.ext4:/etc/sub/deep j.ext4:/other -name '*.conf')" = $'i.ext4:/etc/sub/deep/t.conf\nj.ext4:/other/o.conf' ]
+    [ "$(rootlet find -0 'i.ext4:/oth*' j.ext4:/other -type f | tr '\0' ' ')" = 'i.ext4:/other/o.conf j.ext4:/other/o.conf ' ]
+    rootlet find i.ext4 j.ext4 -path '/other/*' | xargs "$ROOTLET" cat | diff - <(printf 'o\no\n')
+    rootlet du -s i.ext4 j.ext4 | cut -f2 | diff - <(printf 'i.ext4:/\nj.ext4:/\n')
+    rootlet tree i.ext4:/other j.ext4 | grep -A3 ext4 >seen
+    diff seen - <<'END'
+i.ext4:/other
+└── o.conf
+
+0 directories, 1 files
+j.ext4
+├── dangling -> nowhere
+├── etc
+│   ├── a.conf
+END
+    for verb in "find --json" "tree --json" "du -a --json" "ls --json -R" "ls --json -d"; do
+        rootlet $verb i.ext4:/etc/sub i.ext4:/other/o.conf | python3 -c 'import json, sys
+assert all("image" not in json.loads(line) for line in sys.stdin)'
+        rootlet $verb i.ext4:/etc/sub j.ext4:/other/o.conf i.ext4 | python3 -c 'import json, sys
+seen = {(o["image"], o["path"]) for o in map(json.loads, sys.stdin)}
+assert ("j.ext4", "/other/o.conf") in seen and ("j.ext4", "/etc") not in seen, seen
+assert any(i == "i.ext4" for i, p in seen), seen'
+    done
+}
