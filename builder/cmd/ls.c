@@ -34,6 +34,7 @@ static const struct rl_option options[] = {
 	{'t', NULL, NULL, "the newest first"},
 	{'r', "reverse", NULL, "the other way round"},
 	{'0', "print0", NULL, "a NUL behind each name, and nothing escaped"},
+	RL_SHOW_OPTION_COLOUR,
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
 	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
@@ -75,26 +76,6 @@ struct entries {
 	const struct listing *l;
 };
 
-/* As ls has them when nobody says otherwise. */
-static const char *colour_of(uint32_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFDIR:
-		return "\033[1;34m";
-	case S_IFLNK:
-		return "\033[1;36m";
-	case S_IFCHR:
-	case S_IFBLK:
-		return "\033[1;33m";
-	case S_IFIFO:
-		return "\033[33m";
-	case S_IFSOCK:
-		return "\033[1;35m";
-	default:
-		return mode & 06000 ? "\033[37;41m" : mode & 0111 ? "\033[1;32m" : "";
-	}
-}
-
 static char mark_of(const struct listing *l, const struct row *row)
 {
 	uint32_t mode = row->inode.mode;
@@ -122,9 +103,10 @@ static void print_name(const struct listing *l, const struct row *row)
 {
 	char mark = mark_of(l, row);
 
-	fputs(l->colour && row->known ? colour_of(row->inode.mode) : "", stdout);
-	rl_show_name(row->name);
-	fputs(l->colour && row->known ? "\033[0m" : "", stdout);
+	if (l->colour && row->known)
+		rl_show_coloured(row->name, row->inode.mode);
+	else
+		rl_show_name(row->name);
 	if (mark)
 		putchar(mark);
 }
@@ -458,7 +440,7 @@ static void list_arguments(struct listing *l)
 static int run(struct rl_cmd *cmd)
 {
 	bool terminal = isatty(STDOUT_FILENO);
-	struct listing l = {.cmd = cmd, .colour = terminal, .columns = terminal};
+	struct listing l = {.cmd = cmd, .colour = rl_show_has_colours(), .columns = terminal};
 	struct rl_show_words words = {.items = NULL};
 	int id, result = 0, status;
 
@@ -481,6 +463,8 @@ static int run(struct rl_cmd *cmd)
 		l.zero = l.zero || id == '0';
 		if (id == RL_CMD_ARG)
 			rl_show_add(&words, cmd->value);
+		else if (id == RL_SHOW_COLOUR)
+			result = rl_show_take_colour(cmd, &l.colour);
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}

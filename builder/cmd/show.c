@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 void rl_show_add(struct rl_show_words *words, const char *word)
 {
@@ -138,6 +139,54 @@ void rl_show_name(const char *name)
 	if (text.size)
 		fwrite(text.data, 1, text.size, stdout);
 	rl_buf_free(&text);
+}
+
+bool rl_show_has_colours(void)
+{
+	const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(none && *none) && !(terminal && !strcmp(terminal, "dumb"));
+}
+
+int rl_show_take_colour(struct rl_cmd *cmd, bool *colour)
+{
+	const char *when = cmd->value ? cmd->value : "always";
+
+	if (strcmp(when, "always") != 0 && strcmp(when, "never") != 0 && strcmp(when, "auto") != 0)
+		return rl_cmd_usage(cmd, "--color takes auto, always or never, not '%s'", when);
+	*colour = *when == 'a' && (when[1] == 'l' || rl_show_has_colours());
+	return 0;
+}
+
+/* As ls has them when nobody says otherwise; NULL: plain. */
+static const char *colour_of(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "1;34";
+	case S_IFLNK:
+		return "1;36";
+	case S_IFCHR:
+	case S_IFBLK:
+		return "1;33";
+	case S_IFIFO:
+		return "33";
+	case S_IFSOCK:
+		return "1;35";
+	default:
+		return mode & 06000 ? "37;41" : mode & 0111 ? "1;32" : NULL;
+	}
+}
+
+void rl_show_coloured(const char *name, uint32_t mode)
+{
+	const char *colour = colour_of(mode);
+
+	if (colour)
+		printf("\033[%sm", colour);
+	rl_show_name(name);
+	if (colour)
+		fputs("\033[0m", stdout);
 }
 
 size_t rl_show_width(const char *name)

@@ -23,6 +23,16 @@ void rl_show_add(struct rl_show_words *words, const char *word);
 /* Whether the words are of more than one image: then what is printed says which one it is of. */
 bool rl_show_several(const struct rl_show_words *words);
 
+/* Whether names are to be coloured if nothing is said: on a terminal that can, unless NO_COLOR is set. */
+bool rl_show_has_colours(void);
+/* For RL_SHOW_OPTION_COLOUR; -1: cmd->err. */
+int rl_show_take_colour(struct rl_cmd *cmd, bool *colour);
+enum { RL_SHOW_COLOUR = 1900 };
+/* clang-format off */
+#define RL_SHOW_OPTION_COLOUR \
+	{RL_SHOW_COLOUR, "color", "[=WHEN]", "colours: auto (on a terminal), always, never"}
+/* clang-format on */
+
 /* As ls has it: "-" for a file, "d", "l", "c", "b", "p", "s", or "?". */
 char rl_show_type(uint32_t mode);
 /* "drwxr-xr-x" */
@@ -32,6 +42,8 @@ void rl_show_time(char text[32], int64_t seconds);
 
 /* Prints a name, escaped, and with a newline behind it. */
 void rl_show_name(const char *name);
+/* The same in the colour of what it is a name of. */
+void rl_show_coloured(const char *name, uint32_t mode);
 /* How many columns of a terminal that takes. */
 size_t rl_show_width(const char *name);
 void rl_show_line(const char *name);

@@ -21,6 +21,7 @@ static const struct rl_option tree_options[] = {
 	{'a', "all", NULL, "names that start with a dot too"},
 	{'d', "directories", NULL, "directories only"},
 	{'L', "level", "N", "no deeper than that"},
+	RL_SHOW_OPTION_COLOUR,
 	{OPT_JSON, "json", NULL, "one JSON object a line"},
 	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
@@ -29,7 +30,7 @@ static const struct rl_option tree_options[] = {
 struct drawing {
 	struct rl_cmd *cmd;
 	struct rl_image *image;
-	bool all, only_dirs, json;
+	bool all, only_dirs, json, colour;
 	bool several; /* images: then each tree begins with the word for it */
 	const char *word;
 	uint64_t level;
@@ -60,6 +61,27 @@ static bool wanted(const struct rl_walk_entry *entry, void *context)
 	return (d->all || entry->name[0] != '.') && (!d->only_dirs || S_ISDIR(entry->inode->mode));
 }
 
+static void draw_line(struct drawing *d, const struct rl_walk_entry *entry, const char *target)
+{
+	const char *name = entry->depth ? entry->name : d->several ? d->word : entry->path;
+
+	d->lines.size = entry->depth ? entry->depth - 1 : 0;
+	for (size_t i = 0; i < d->lines.size; i++)
+		fputs(d->lines.data[i] ? "\u2502   " : "    ", stdout);
+	if (entry->depth)
+		fputs(entry->last ? "\u2514\u2500\u2500 " : "\u251c\u2500\u2500 ", stdout);
+	rl_buf_char(&d->lines, !entry->last);
+	if (d->colour)
+		rl_show_coloured(name, entry->inode->mode);
+	else
+		rl_show_name(name);
+	if (target) {
+		fputs(" -> ", stdout);
+		rl_show_name(target);
+	}
+	putchar('\n');
+}
+
 static int enter(const struct rl_walk_entry *entry, void *context)
 {
 	struct drawing *d = context;
@@ -72,18 +94,7 @@ static int enter(const struct rl_walk_entry *entry, void *context)
 		rl_show_json_of(
 			d->several ? rl_image_path(d->image) : NULL, entry->path, entry->inode, target);
 	} else {
-		d->lines.size = entry->depth ? entry->depth - 1 : 0;
-		for (size_t i = 0; i < d->lines.size; i++)
-			fputs(d->lines.data[i] ? "\u2502   " : "    ", stdout);
-		if (entry->depth)
-			fputs(entry->last ? "\u2514\u2500\u2500 " : "\u251c\u2500\u2500 ", stdout);
-		rl_buf_char(&d->lines, !entry->last);
-		rl_show_name(entry->depth ? entry->name : d->several ? d->word : entry->path);
-		if (target) {
-			fputs(" -> ", stdout);
-			rl_show_name(target);
-		}
-		putchar('\n');
+		draw_line(d, entry, target);
 	}
 	free(target);
 	return entry->depth >= d->level;
@@ -106,7 +117,7 @@ static int draw(const char *word, void *context)
 
 static int run_tree(struct rl_cmd *cmd)
 {
-	struct drawing d = {.cmd = cmd, .level = UINT64_MAX};
+	struct drawing d = {.cmd = cmd, .level = UINT64_MAX, .colour = rl_show_has_colours()};
 	struct rl_show_words images = {.items = NULL};
 	int id, result = 0;
 
@@ -116,6 +127,8 @@ static int run_tree(struct rl_cmd *cmd)
 		d.json = d.json || id == OPT_JSON;
 		if (id == 'L' && !rl_parse_u64(cmd->value, UINT32_MAX, &d.level))
 			result = rl_cmd_usage(cmd, "-L takes a number, not '%s'", cmd->value);
+		else if (id == RL_SHOW_COLOUR)
+			result = rl_show_take_colour(cmd, &d.colour);
 		else if (id == RL_CMD_ARG)
 			rl_show_add(&images, cmd->value);
 		else if (id == RL_CMD_USAGE)

@@ -106,3 +106,30 @@ i.ext4:/sub:" ]
     diff theirs <(LC_ALL=C sort -k 2 ours)
     [ "$(wc -l <ours)" -gt 300 ]
 }
+
+@test "colours, where they are wanted" {
+    make_names
+    tell() { script -qec "$1" /dev/null </dev/null | tr -d '\r'; }
+    unset NO_COLOR
+    export TERM=xterm
+    for verb in ls tree; do
+        rootlet $verb --color=always i.ext4 >seen
+        grep -q $'\e\\[1;34msub\e\\[0m' seen
+        grep -q $'\e\\[1;32mprog\e\\[0m' seen
+        # What is plain has none.
+        grep 'größe' seen | refute grep -q $'\e'
+        rootlet $verb --color i.ext4 | diff seen -
+        sed 's/\x1b\[[0-9;]*m//g' seen | diff - <(rootlet $verb i.ext4)
+        rootlet $verb i.ext4 >plain
+        rootlet $verb --color=auto i.ext4 | diff plain -
+        [ $verb = tree ] || verb="ls -1"
+        tell "$ROOTLET $verb i.ext4" | diff seen -
+        NO_COLOR= tell "$ROOTLET $verb i.ext4" | diff seen -
+        for without in "NO_COLOR=1 $ROOTLET $verb" "TERM=dumb $ROOTLET $verb" "$ROOTLET $verb --color=never"; do
+            tell "$without i.ext4" | diff plain -
+        done
+        NO_COLOR=1 rootlet $verb --color=always i.ext4 | diff seen -
+    done
+    run -2 --separate-stderr rootlet ls --color=some i.ext4
+    failed 2 "--color takes auto, always or never, not 'some'"
+}
