@@ -1,14 +1,10 @@
 #include "cmd/image-id.h"
 
-#include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define TABLE_MAX (16u << 20)
 
@@ -16,23 +12,12 @@ static int read_table(struct rl_image *image, const char *table, const char *sub
 	struct rl_error *err)
 {
 	struct rl_image_inode inode;
-	int fd, result;
 
-	if (rl_image_find(image, table, true, &inode, err))
-		return -1;
 	/* A guest may have put anything there. */
-	if (inode.size > TABLE_MAX)
-		return rl_fail(err, subject, "read", "it is too large");
-	fd = memfd_create("rootlet-table", MFD_CLOEXEC);
-	if (fd < 0)
-		return rl_fail_errno(err, subject, "read", errno);
-	result = rl_image_copy(image, &inode, subject, fd, err);
-	if (!result && lseek(fd, 0, SEEK_SET))
-		result = rl_fail_errno(err, subject, "read", errno);
-	if (!result)
-		result = rl_read_fd(fd, subject, TABLE_MAX, text, err);
-	close(fd);
-	return result;
+	return rl_image_find(image, table, true, &inode, err) ||
+			       rl_image_bytes(image, &inode, subject, TABLE_MAX, text, err)
+		       ? -1
+		       : 0;
 }
 
 /* NAME:PASSWORD:NUMBER: and more. */

@@ -569,6 +569,46 @@ static int copy_run(uint64_t offset, uint64_t length, uint64_t place, void *cont
 	return 0;
 }
 
+static int check_regular(const struct rl_image_inode *inode, const char *subject, struct rl_error *err)
+{
+	if (S_ISREG(inode->mode))
+		return 0;
+	return rl_fail(
+		err, subject, "read", S_ISDIR(inode->mode) ? "it is a directory" : "not a regular file");
+}
+
+struct filling {
+	struct rl_image *image;
+	char *bytes; /* zeros so far */
+};
+
+static int fill_run(uint64_t offset, uint64_t length, uint64_t place, void *context)
+{
+	struct filling *f = context;
+
+	return rl_image_read_run(f->image, f->bytes + offset, (size_t)length, place) ? 1 : 0;
+}
+
+int rl_image_bytes(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	size_t max, struct rl_buf *buf, struct rl_error *err)
+{
+	struct filling f = {.image = image};
+	int result;
+
+	if (check_regular(inode, subject, err))
+		return -1;
+	if (inode->size > max)
+		return rl_fail(err, subject, "read", "it is too large");
+	f.bytes = rl_calloc(1, (size_t)inode->size + 1);
+	result = rl_image_runs(image, inode, subject, fill_run, &f, err);
+	if (result > 0)
+		result = rl_fail_errno(err, subject, "read", errno);
+	if (!result)
+		rl_buf_bytes(buf, f.bytes, (size_t)inode->size);
+	free(f.bytes);
+	return result;
+}
+
 int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, const char *subject, int fd,
 	struct rl_error *err)
 {
@@ -577,9 +617,8 @@ int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, co
 	int flags = fcntl(fd, F_GETFL), result;
 	off_t start = -1;
 
-	if (!S_ISREG(inode->mode))
-		return rl_fail(err, subject, "read",
-			S_ISDIR(inode->mode) ? "it is a directory" : "not a regular file");
+	if (check_regular(inode, subject, err))
+		return -1;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flags >= 0 && !(flags & O_APPEND))
 		start = lseek(fd, 0, SEEK_CUR);
 	/* Holes may be left out only where nothing stands yet. */

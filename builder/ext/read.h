@@ -131,6 +131,10 @@ int rl_image_runs(struct rl_image *image, const struct rl_image_inode *inode, co
 int rl_image_runs_and_maps(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
 	rl_image_run *run, rl_image_run *map, void *context, struct rl_error *err);
 
+/* Appends a regular file's bytes, if they are max at most. */
+int rl_image_bytes(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	size_t max, struct rl_buf *buf, struct rl_error *err);
+
 /* Writes a regular file's bytes to a descriptor; holes as zeros, or left out where it can seek. */
 int rl_image_copy(struct rl_image *image, const struct rl_image_inode *inode, const char *subject, int fd,
 	struct rl_error *err);

@@ -1,14 +1,11 @@
 #include "source/oci.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define KEPT_MAX (1u << 20) /* bytes */
 
@@ -62,23 +59,10 @@ static int read_all(const json_t *config, struct rl_oci_kept *kept, struct rl_er
 	return read_variables(json_object_get(config, "Env"), &kept->variables, err);
 }
 
-static int read_file(
-	struct rl_image *image, const struct rl_image_inode *inode, json_t **config, struct rl_error *err)
-{
-	int fd = memfd_create("rootlet-oci", MFD_CLOEXEC), result;
-
-	if (fd < 0)
-		return wrong(err, strerror(errno));
-	result = rl_image_copy(image, inode, "/" RL_OCI_KEPT, fd, err);
-	if (!result && lseek(fd, 0, SEEK_SET) == 0)
-		*config = json_loadfd(fd, 0, NULL);
-	close(fd);
-	return result;
-}
-
 int rl_oci_read_kept(struct rl_image *image, struct rl_oci_kept *kept, struct rl_error *err)
 {
 	struct rl_error none = RL_ERROR_NONE;
+	struct rl_buf text = RL_BUF_NONE;
 	struct rl_image_inode inode;
 	json_t *config = NULL;
 	int result;
@@ -88,12 +72,13 @@ int rl_oci_read_kept(struct rl_image *image, struct rl_oci_kept *kept, struct rl
 		return 0;
 	}
 	/* A guest may have put anything there. */
-	if (inode.size > KEPT_MAX)
-		return wrong(err, "it is too large");
-	result = read_file(image, &inode, &config, err);
-	if (!result)
+	result = rl_image_bytes(image, &inode, "/" RL_OCI_KEPT, KEPT_MAX, &text, err);
+	if (!result) {
+		config = json_loadb(text.data, text.size, 0, NULL);
 		result = read_all(config, kept, err);
+	}
 	json_decref(config);
+	rl_buf_free(&text);
 	return result;
 }
 
