@@ -375,8 +375,9 @@ static int check_inode(struct rl_check *c, uint32_t number, const uint8_t *raw, 
 			broken(c, &n, "it is deleted, but has no time of its deletion");
 		return 0;
 	}
-	if (is_special(c, number) || number == EXT2_ROOT_INO) {
-		if (is_special(c, number)) {
+	n.nameless = is_special(c, number);
+	if (n.nameless || number == EXT2_ROOT_INO) {
+		if (n.nameless) {
 			struct rl_check_inode *inode = rl_check_inode_at(c, number);
 
 			inode->flags |= RL_CHECK_USED;
@@ -426,18 +427,11 @@ static int check_table(struct rl_check *c, uint32_t group, uint8_t *chunk)
 	return result;
 }
 
-static bool is_low(const struct rl_check *c, uint32_t time)
-{
-	return time && time < c->super->s_inodes_count;
-}
-
 int rl_check_inodes(struct rl_check *c)
 {
 	uint8_t *chunk = rl_alloc(TABLE_CHUNK);
 	int result = 0;
 
-	c->low_times = is_low(c, c->super->s_wtime) || is_low(c, c->super->s_mtime) ||
-		       is_low(c, c->super->s_mkfs_time);
 	for (uint32_t g = 0; g < c->groups && !result; g++)
 		if (c->group[g].inodes)
 			result = check_table(c, g, chunk);

@@ -63,6 +63,7 @@ enum {
 	RL_CHECK_INDEXED = 8,
 	RL_CHECK_DIR = 16, /* is in c->dirs */
 	RL_CHECK_IMAGIC = 32, /* has no name, and needs none */
+	RL_CHECK_LISTED = 64, /* is on the orphan list, or in the orphan file */
 };
 
 #define RL_CHECK_CHUNK 32 /* inodes */
@@ -178,6 +179,7 @@ struct rl_check_node {
 	uint64_t size, sectors; /* sectors: i_blocks as it stands, 48 bits */
 	uint64_t acl; /* i_file_acl */
 	bool orphan;
+	bool nameless; /* no directory leads to it: the file system's own */
 	/* What check-xattr.c found. */
 	uint64_t charged; /* clusters */
 	uint32_t charged_inodes;

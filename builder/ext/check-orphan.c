@@ -2,29 +2,42 @@
  * The check of what waits for the next mount: inodes without a name that were still open, which it deletes, and
  * inodes that were being cut, which it truncates. Either a list (s_last_orphan, then i_dtime from one to the next),
  * or, with the feature orphan_file, the blocks of a file (kernel: fs/ext4/orphan.c).
+ *
+ * After a replay of the journal that is as it should be. Else nobody looked after it; but then e2fsck -fn, which cannot
+ * do so either, goes by the inodes alone where there is a list, and so the list is but noted.
  */
 #include "ext/check-internal.h"
 
 #define ORPHAN_MAGIC 0x0b10ca04u /* EXT4_ORPHAN_BLOCK_MAGIC */
 #define TAIL_SIZE    8 /* magic, checksum */
 
-/* One inode of either; next: i_dtime. False: it cannot be one. */
-static bool take(struct rl_check *c, uint32_t number, const char *where, uint32_t *next)
+/* Whether an inode without links is wrong by itself, with no list. */
+static bool looks_deleted_badly(const struct rl_check *c, const struct rl_check_node *n)
 {
+	return n->dtime ? !c->low_times && n->dtime < c->super->s_inodes_count : n->mode != 0;
+}
+
+typedef void tell(struct rl_check *c, enum rl_check_kind kind, uint32_t inode, const char *format, ...);
+
+/* One inode of the file or the list; next: i_dtime. False: it cannot be one. */
+static bool take(struct rl_check *c, uint32_t number, bool list, uint32_t *next)
+{
+	const char *where = list ? "the orphan list" : "the orphan file";
+	tell *tell_broken = list && !c->image->replayed ? rl_check_note : rl_check_problem;
 	struct rl_error err = RL_ERROR_NONE;
 	struct rl_check_inode *inode;
 	struct rl_check_node node;
 	uint64_t place;
 	uint8_t *raw;
+	bool counts;
 
 	if (number < c->first_inode || number > c->super->s_inodes_count) {
-		rl_check_problem(
-			c, RL_CHECK_ORPHAN, 0, "%s has inode %u, which cannot be there", where, number);
+		tell_broken(c, RL_CHECK_ORPHAN, 0, "%s has inode %u, which cannot be there", where, number);
 		return false;
 	}
 	inode = rl_check_inode_at(c, number);
-	if (inode->flags & RL_CHECK_ORPHANED) {
-		rl_check_problem(c, RL_CHECK_ORPHAN, number, "%s has it twice", where);
+	if (inode->flags & RL_CHECK_LISTED) {
+		tell_broken(c, RL_CHECK_ORPHAN, number, "%s has it twice", where);
 		return false;
 	}
 	raw = rl_image_raw_inode(c->image, number, c->image->path, &place, &err);
@@ -32,10 +45,10 @@ static bool take(struct rl_check *c, uint32_t number, const char *where, uint32_
 	if (!raw)
 		return false;
 	rl_check_node(c, number, raw, place, &node);
-	inode->flags |= RL_CHECK_ORPHANED;
+	counts = !list || c->image->replayed || (!node.links && looks_deleted_badly(c, &node));
+	inode->flags |= RL_CHECK_LISTED | (counts ? RL_CHECK_ORPHANED : 0);
 	*next = node.dtime;
-	/* Whoever replays the journal does this as well; without that the list is one that nobody looked after. */
-	(c->image->replayed ? rl_check_note : rl_check_problem)(c, RL_CHECK_ORPHAN, number,
+	(c->image->replayed || !counts ? rl_check_note : rl_check_problem)(c, RL_CHECK_ORPHAN, number,
 		"%s has it: the next mount %s it", where, node.links ? "truncates" : "deletes");
 	free(raw);
 	return true;
@@ -81,7 +94,7 @@ static bool check_block(struct orphan_file *f, uint64_t block, const uint8_t *by
 		if (!number)
 			continue;
 		f->used = true;
-		if (!take(c, number, "the orphan file", &next))
+		if (!take(c, number, false, &next))
 			return false;
 	}
 	return true;
@@ -108,6 +121,7 @@ static int check_file(struct rl_check *c)
 		return 0;
 	}
 	rl_check_node(c, number, raw, place, &node);
+	node.nameless = true;
 	result = rl_check_xattrs(c, &node);
 	if (!result)
 		result = rl_check_map(c, &node, &map);
@@ -134,7 +148,7 @@ int rl_check_orphans(struct rl_check *c)
 {
 	uint32_t number = c->super->s_last_orphan, next = 0;
 
-	while (number && take(c, number, "the orphan list", &next))
+	while (number && take(c, number, true, &next))
 		number = next;
 	return ext2fs_has_feature_orphan_file(c->super) ? check_file(c) : 0;
 }

@@ -342,6 +342,11 @@ static int check_everything(struct rl_check *c)
 	return rl_check_bitmaps(c);
 }
 
+static bool is_low(const struct ext2_super_block *s, uint32_t time)
+{
+	return time && time < s->s_inodes_count;
+}
+
 static void free_check(struct rl_check *c)
 {
 	for (uint32_t g = 0; c->group && g < c->groups; g++) {
@@ -391,6 +396,8 @@ int rl_image_check(struct rl_image *image, rl_check_tell *tell, void *context, s
 		.groups = fs->group_desc_count,
 		.cluster_bits = (unsigned)fs->cluster_ratio_bits,
 		.checksums = ext2fs_has_feature_metadata_csum(fs->super),
+		.low_times = is_low(fs->super, fs->super->s_wtime) || is_low(fs->super, fs->super->s_mtime) ||
+			     is_low(fs->super, fs->super->s_mkfs_time),
 		.clusters = ((image->blocks - 1) >> fs->cluster_ratio_bits) + 1,
 		.result = result};
 	int done;
