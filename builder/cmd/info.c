@@ -13,7 +13,7 @@
 enum { OPT_JSON = 256 };
 
 static const struct rl_option options[] = {
-	{OPT_JSON, "json", NULL, "as JSON"},
+	{OPT_JSON, "json", NULL, "as JSON; of several images an object on a line each"},
 	RL_OPTIONS_IMAGE,
 	{0, NULL, NULL, NULL},
 };
@@ -44,9 +44,24 @@ static const char *state(const struct rl_image_info *info)
 				      : "not cleanly unmounted";
 }
 
+static void print_journal(const struct rl_image_info *info)
+{
+	char size[16];
+
+	printf("%-12s ", "journal");
+	if (info->journal_size)
+		puts(rl_format_size(size, info->journal_size));
+	else if (strcmp(info->journal, "external") != 0)
+		puts(info->journal);
+	else if (*info->journal_uuid)
+		printf("external, UUID %s\n", info->journal_uuid);
+	else
+		printf("external, device %u:%u\n", info->journal_major, info->journal_minor);
+}
+
 static void print_info(const char *file, const struct rl_image_info *info)
 {
-	char a[16], b[16];
+	char a[16];
 
 	print_text("image", file);
 	printf("%-12s %s (%" PRIu64 " bytes)\n", "size", rl_format_size(a, info->file_size), info->file_size);
@@ -60,7 +75,7 @@ static void print_info(const char *file, const struct rl_image_info *info)
 	printf("%-12s %u of %u bytes, %u free\n", "inodes", info->inodes, info->inode_size,
 		info->free_inodes);
 	printf("%-12s %u\n", "groups", info->groups);
-	printf("%-12s %s\n", "journal", info->journal_size ? rl_format_size(b, info->journal_size) : "none");
+	print_journal(info);
 	print_text("features", info->features);
 	print_when("made", info->made);
 	print_when("mounted", info->mounted);
@@ -69,7 +84,7 @@ static void print_info(const char *file, const struct rl_image_info *info)
 	printf("%-12s %u\n", "mounts", info->mounts);
 }
 
-static void print_info_json(const char *file, const struct rl_image_info *info)
+static json_t *info_json(const char *file, const struct rl_image_info *info)
 {
 	json_t *object = json_pack(
 		"{s:o,s:I,s:s,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:s,s:I,s:I,s:I,s:o,s:i}",
@@ -83,35 +98,58 @@ static void print_info_json(const char *file, const struct rl_image_info *info)
 		"mounted", (json_int_t)info->mounted, "written", (json_int_t)info->written, "mounted_on",
 		rl_json_text(info->last_mounted), "mounts", (int)info->mounts);
 
-	rl_json_print(object);
+	json_object_set_new(object, "journal", json_string(info->journal));
+	if (!strcmp(info->journal, "external")) {
+		json_object_set_new(object, "journal_uuid", json_string(info->journal_uuid));
+		json_object_set_new(object, "journal_major", json_integer(info->journal_major));
+		json_object_set_new(object, "journal_minor", json_integer(info->journal_minor));
+	}
+	return object;
+}
+
+struct question {
+	struct rl_cmd *cmd;
+	bool json, several;
+	bool printed; /* one before */
+};
+
+static int show(const char *word, void *context)
+{
+	struct question *q = context;
+	struct rl_image_path ip;
+	struct rl_image_info info;
+
+	if (rl_image_path_open(q->cmd, word, &ip))
+		return -1;
+	rl_image_info(ip.image, &info);
+	if (q->json) {
+		(q->several ? rl_json_print_line : rl_json_print)(info_json(ip.file, &info));
+	} else {
+		if (q->printed)
+			putchar('\n');
+		print_info(ip.file, &info);
+	}
+	q->printed = true;
+	free(info.features);
+	rl_image_path_close(&ip);
+	return 0;
 }
 
 static int run(struct rl_cmd *cmd)
 {
-	const char *word = NULL;
-	struct rl_image_path ip;
-	struct rl_image_info info;
-	bool json = false;
+	struct question q = {.cmd = cmd};
+	struct rl_show_words words = {.items = NULL};
 	int id;
 
 	while ((id = rl_cmd_next(cmd)) != RL_CMD_END && id != RL_CMD_USAGE) {
 		if (id == OPT_JSON)
-			json = true;
-		else if (word)
-			rl_cmd_usage(cmd, "one image at a time");
+			q.json = true;
 		else
-			word = cmd->value;
+			rl_show_add(&words, cmd->value);
 	}
-	if (id != RL_CMD_USAGE && !word)
-		rl_cmd_usage(cmd, "which image?");
-	if (rl_failed(&cmd->err) || rl_image_path_open(cmd, word, &ip))
-		return rl_cmd_failed(cmd);
-	rl_image_info(ip.image, &info);
-	(json ? print_info_json : print_info)(ip.file, &info);
-	free(info.features);
-	rl_image_path_close(&ip);
-	return rl_cmd_flush(cmd);
+	q.several = words.count > 1;
+	return rl_show_each(cmd, id == RL_CMD_USAGE ? -1 : 0, &words, "which image?", show, &q);
 }
 
-const struct rl_verb rl_verb_info = {"info", run, "Looking:", "IMAGE",
-	"size, type, state and features of an image", "  rootlet info out/demo/root.ext4\n", options};
+const struct rl_verb rl_verb_info = {"info", run, "Looking:", "IMAGE...",
+	"size, type, state and features of images", "  rootlet info out/demo/root.ext4\n", options};

@@ -39,6 +39,9 @@ static const char *superblock_problem(const uint8_t *s, uint64_t file_size)
 	if (log_block_size > 6)
 		return "its superblock has an impossible block size";
 	block_size = 1024u << log_block_size;
+	/* Nothing of what follows is set there. */
+	if (incompat & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV)
+		return "it is a journal device, not a file system";
 	if (inode_size < 128 || inode_size > block_size || (inode_size & (inode_size - 1)))
 		return "its superblock has an impossible inode size";
 	if (desc_size < 32 || desc_size > 1024 || (desc_size & (desc_size - 1)))
@@ -47,7 +50,7 @@ static const char *superblock_problem(const uint8_t *s, uint64_t file_size)
 		return "its superblock has impossible groups";
 	if (first_block > 1 || blocks <= first_block)
 		return "its superblock has an impossible number of blocks";
-	if (!(incompat & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV) && blocks > file_size / block_size)
+	if (blocks > file_size / block_size)
 		return "it is cut short: the file is smaller than the file system in it";
 	groups = (blocks - first_block + per_group - 1) / per_group;
 	if (groups * desc_size > file_size)
@@ -87,8 +90,6 @@ static int open_fs(struct rl_image *image, struct rl_error *err)
 	code = rl_image_fs_open(image);
 	if (code)
 		return rl_fail_ext(err, image->path, "open", code);
-	if (ext2fs_has_feature_journal_dev(image->fs->super))
-		return rl_fail(err, image->path, "open", "it is an external journal, not a file system");
 	if (image->block_size && image->block_size != image->fs->blocksize)
 		return rl_fail(
 			err, image->path, "open", "its journal has a superblock of another block size");

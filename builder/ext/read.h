@@ -41,7 +41,10 @@ struct rl_image_info {
 	uint32_t inodes, free_inodes;
 	bool clean, has_errors, needs_recovery; /* state: cleanly unmounted; errors seen; journal to replay */
 	bool replayed; /* what is read is what a replay would give */
-	uint64_t journal_size; /* bytes, 0: none */
+	const char *journal; /* "none", "internal", "external" */
+	uint64_t journal_size; /* bytes; 0: not known, as of an external one */
+	char journal_uuid[37]; /* of an external one; "": not known */
+	uint32_t journal_major, journal_minor; /* the device that it was on last */
 	int64_t made, mounted, written; /* times; 0: never */
 	uint32_t mounts;
 	const char *type; /* "ext2", "ext3", "ext4": by its features */

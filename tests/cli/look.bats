@@ -67,6 +67,28 @@ new\nline' ]
     done
 }
 
+@test "info tells of journals outside, and of several images" {
+    rootlet pack -q -o j.img --size 16M
+    debugfs -w -R 'ssv journal_inum 0' j.img 2>/dev/null
+    debugfs -w -R 'ssv journal_dev 0x801' j.img 2>/dev/null
+    rootlet info j.img | grep -qx 'journal      external, device 8:1'
+    debugfs -w -R 'ssv journal_uuid 12345678-1234-1234-1234-123456789abc' j.img 2>/dev/null
+    rootlet info j.img | grep -qx 'journal      external, UUID 12345678-1234-1234-1234-123456789abc'
+    rootlet info --json j.img | grep -q '"journal_uuid": "12345678-1234-1234-1234-123456789abc"'
+    for size in 1024 4096; do
+        mke2fs -q -F -O journal_dev -b $size journal.img 4096 2>/dev/null
+        run --separate-stderr rootlet info journal.img
+        failed 1 "journal.img: open: it is a journal device, not a file system"
+    done
+    run --separate-stderr rootlet info j.img missing image
+    failed 1 "rootlet: missing: open: No such file or directory"
+    [ "$output" = "$(rootlet info j.img; echo; rootlet info image)" ]
+    rootlet info --json j.img image | while read -r line; do
+        printf '%s' "$line" | perl -MJSON::PP -e 'local $/; print decode_json(<STDIN>)->{image}, "\n"'
+    done >names
+    [ "$(cat names)" = $'j.img\nimage' ]
+}
+
 @test "images of mke2fs are read too" {
     for options in "-t ext2 -b 1024 -I 128" "-t ext3" "-t ext4 -O ^64bit"; do
         rm -f made.img
