@@ -236,7 +236,7 @@ void rl_show_lines(FILE *out, const char *before, const char *text, size_t size,
 	}
 }
 
-void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target)
+json_t *rl_show_object(const char *path, const struct rl_image_inode *inode, const char *target)
 {
 	rl_show_json_of(NULL, path, inode, target);
 }
@@ -269,7 +269,12 @@ void rl_show_json_of(
 	}
 	if (target)
 		json_object_set_new(object, "target", rl_json_text(target));
-	rl_json_print_line(object);
+	return object;
+}
+
+void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target)
+{
+	rl_json_print_line(rl_show_object(path, inode, target));
 }
 
 void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err)

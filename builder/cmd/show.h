@@ -3,6 +3,7 @@
 #define RL_CMD_SHOW_H
 
 #include "cmd/cmd.h"
+#include "cmd/json.h"
 
 #include "ext/read.h"
 
@@ -52,7 +53,9 @@ void rl_show_path(const char *image, const char *path);
 #define RL_SHOW_ALL SIZE_MAX
 /* Prints the last lines of a text, at most so many, or RL_SHOW_ALL: escaped, without "\r" at their ends, after `before`. */
 void rl_show_lines(FILE *out, const char *before, const char *text, size_t size, size_t most);
-/* Prints an object on a line: all that is known of a file. inode may be NULL, and so may target. */
+/* An object for a file. inode may be NULL, and so may target. */
+json_t *rl_show_object(const char *path, const struct rl_image_inode *inode, const char *target);
+/* Prints that on a line. */
 void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
 /* The same with the image that it is in, unless image is NULL. */
 void rl_show_json_of(

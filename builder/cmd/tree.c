@@ -173,6 +173,30 @@ static int print_xattr(const char *name, const uint8_t *value, size_t size, void
 	return 0;
 }
 
+/* "Flags: ie (immutable, extents)" */
+static void print_flags(uint32_t flags)
+{
+	char letters[33], letter;
+	size_t count = 0;
+
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (flags & 1u << bit && rl_image_flag(bit, &letter) && letter)
+			letters[count++] = letter;
+	printf(" Flags: %.*s", (int)count, letters);
+	for (unsigned bit = 0, printed = 0; bit < 32; bit++) {
+		const char *name = rl_image_flag(bit, &letter);
+
+		if (!(flags & 1u << bit))
+			continue;
+		printf("%s", printed++ ? ", " : count ? " (" : "(");
+		if (name)
+			printf("%s", name);
+		else
+			printf("0x%x", 1u << bit);
+	}
+	fputs(flags ? ")" : "-", stdout);
+}
+
 static void print_moment(const char *what, int64_t seconds, uint32_t nanoseconds)
 {
 	char text[32];
@@ -203,7 +227,69 @@ static int print_stat(struct rl_cmd *cmd, struct rl_image *image, const char *wo
 	print_moment("Access", inode->atime, inode->atime_nsec);
 	print_moment("Modify", inode->mtime, inode->mtime_nsec);
 	print_moment("Change", inode->ctime, inode->ctime_nsec);
+	if (inode->has_crtime)
+		print_moment("Birth", inode->crtime, inode->crtime_nsec);
+	print_flags(inode->flags);
+	printf("  Generation: %u", inode->generation);
+	if (inode->has_project)
+		printf("  Project: %u", inode->project);
+	putchar('\n');
 	return rl_image_xattrs(image, inode, word, print_xattr, NULL, &cmd->err);
+}
+
+static int add_xattr(const char *name, const uint8_t *value, size_t size, void *context)
+{
+	struct rl_buf hex = RL_BUF_NONE;
+	char *text;
+
+	for (size_t i = 0; i < size; i++)
+		rl_buf_printf(&hex, "%02x", value[i]);
+	text = rl_buf_string(&hex);
+	rl_json_set(context, name, json_string(text));
+	free(text);
+	return 0;
+}
+
+static void add_time(
+	json_t *object, const char *name, const char *nsec, int64_t seconds, uint32_t nanoseconds)
+{
+	json_object_set_new(object, name, json_integer(seconds));
+	json_object_set_new(object, nsec, json_integer(nanoseconds));
+}
+
+static json_t *flags_json(uint32_t flags)
+{
+	json_t *list = json_array();
+
+	for (unsigned bit = 0; bit < 32; bit++) {
+		char letter, number[16];
+		const char *name = rl_image_flag(bit, &letter);
+
+		snprintf(number, sizeof(number), "0x%x", 1u << bit);
+		if (flags & 1u << bit)
+			json_array_append_new(list, json_string(name ? name : number));
+	}
+	return list;
+}
+
+static int print_stat_json(struct rl_cmd *cmd, struct rl_image *image, const char *path, const char *word,
+	const struct rl_image_inode *inode, const char *target)
+{
+	json_t *object = rl_show_object(path, inode, target), *xattrs = json_object();
+	int result = rl_image_xattrs(image, inode, word, add_xattr, xattrs, &cmd->err);
+
+	add_time(object, "atime", "atime_nsec", inode->atime, inode->atime_nsec);
+	add_time(object, "ctime", "ctime_nsec", inode->ctime, inode->ctime_nsec);
+	if (inode->has_crtime)
+		add_time(object, "crtime", "crtime_nsec", inode->crtime, inode->crtime_nsec);
+	json_object_set_new(object, "blocks", json_integer((json_int_t)inode->blocks));
+	json_object_set_new(object, "flags", flags_json(inode->flags));
+	json_object_set_new(object, "generation", json_integer(inode->generation));
+	if (inode->has_project)
+		json_object_set_new(object, "project", json_integer(inode->project));
+	json_object_set_new(object, "xattrs", xattrs);
+	rl_json_print_line(object);
+	return result;
 }
 
 static int stat_word(const char *word, void *context)
@@ -224,7 +310,7 @@ static int stat_word(const char *word, void *context)
 		target = rl_buf_string(&buf);
 	}
 	if (!result && q->json)
-		rl_show_json(ip.path, &inode, target);
+		result = print_stat_json(cmd, ip.image, ip.path, word, &inode, target);
 	else if (!result)
 		result = print_stat(cmd, ip.image, word, &inode, target);
 	free(target);

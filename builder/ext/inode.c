@@ -87,10 +87,11 @@ static void get_time(const uint8_t *raw, uint32_t at, uint32_t extra, int64_t *s
 }
 
 /* i_extra_isize says which of the fields behind the first 128 bytes are there. */
-static void get_times(const uint8_t *raw, uint32_t inode_size, struct rl_image_inode *inode)
+static void get_times(const struct rl_image *image, const uint8_t *raw, struct rl_image_inode *inode)
 {
-	uint32_t extra =
-		inode_size > EXT2_GOOD_OLD_INODE_SIZE ? rl_get_le16(raw + AT_LARGE(i_extra_isize)) : 0;
+	uint32_t extra = EXT2_INODE_SIZE(image->fs->super) > EXT2_GOOD_OLD_INODE_SIZE
+				 ? rl_get_le16(raw + AT_LARGE(i_extra_isize))
+				 : 0;
 
 	get_time(raw, AT(i_ctime), extra >= 8 ? AT_LARGE(i_ctime_extra) : 0, &inode->ctime,
 		&inode->ctime_nsec);
@@ -98,6 +99,13 @@ static void get_times(const uint8_t *raw, uint32_t inode_size, struct rl_image_i
 		&inode->mtime_nsec);
 	get_time(raw, AT(i_atime), extra >= 16 ? AT_LARGE(i_atime_extra) : 0, &inode->atime,
 		&inode->atime_nsec);
+	inode->has_crtime = extra >= 20;
+	if (inode->has_crtime)
+		get_time(raw, AT_LARGE(i_crtime), extra >= 24 ? AT_LARGE(i_crtime_extra) : 0, &inode->crtime,
+			&inode->crtime_nsec);
+	inode->has_project = extra >= 32 && ext2fs_has_feature_project(image->fs->super);
+	if (inode->has_project)
+		inode->project = rl_get_le32(raw + AT_LARGE(i_projid));
 }
 
 static void get_sizes(const struct rl_image *image, const uint8_t *raw, struct rl_image_inode *inode)
@@ -148,9 +156,10 @@ int rl_image_inode(
 	inode->gid = rl_get_le16(raw + AT(i_gid)) | (uint32_t)rl_get_le16(raw + AT(osd2.linux2.l_i_gid_high))
 							    << 16;
 	inode->flags = rl_get_le32(raw + AT(i_flags));
+	inode->generation = rl_get_le32(raw + AT(i_generation));
 	inode->encrypted = inode->flags & EXT4_ENCRYPT_FL;
 	get_sizes(image, raw, inode);
-	get_times(raw, EXT2_INODE_SIZE(image->fs->super), inode);
+	get_times(image, raw, inode);
 	memcpy(inode->raw_block, raw + AT(i_block), sizeof(inode->raw_block));
 	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
 		get_device(inode);

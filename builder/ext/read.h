@@ -26,11 +26,19 @@ struct rl_image_inode {
 	uint64_t blocks; /* of 512 bytes */
 	int64_t atime, mtime, ctime;
 	uint32_t atime_nsec, mtime_nsec, ctime_nsec;
+	bool has_crtime; /* inodes of 128 bytes have no room for it */
+	int64_t crtime; /* of its creation */
+	uint32_t crtime_nsec;
+	bool has_project;
+	uint32_t project, generation;
 	uint32_t major, minor; /* devices */
 	uint32_t flags; /* i_flags */
 	bool encrypted; /* contents cannot be read; names and targets are what a kernel without the key shows */
 	uint8_t raw_block[60]; /* i_block, as it stands on the disk */
 };
+
+/* The name of bit 0 to 31 of the flags, NULL if it has none, and its letter in chattr(1) and lsattr(1), '\0' likewise. */
+const char *rl_image_flag(unsigned bit, char *letter);
 
 /* What `info` tells. */
 struct rl_image_info {

@@ -89,6 +89,25 @@ new\nline' ]
     [ "$(cat names)" = $'j.img\nimage' ]
 }
 
+@test "stat prints all that an inode has, as text and as JSON" {
+    rm -f s.img
+    mke2fs -q -t ext4 -O project,quota -I 256 -d src s.img 20M
+    printf 'sif /etc/passwd %s\n' 'crtime 20200102030405' 'flags 0x480010' 'generation 77' 'projid 55' 'ctime @1700000000' \
+        'atime @1800000000' >commands
+    echo 'ea_set /etc/passwd user.note some' >>commands
+    debugfs -w -f commands s.img >/dev/null 2>&1
+    run -0 rootlet stat s.img:/etc/passwd
+    [[ $output == *$'\n Birth: 2020-01-02 03:04:05.000000000 UTC (1577934245)\n Flags: ie (immutable, extents, 0x400000)  Generation: 77  Project: 55\n  Attr: user.note=some'* ]]
+    rootlet stat --json s.img:/etc/passwd | perl -MJSON::PP -e 'local $/; my $s = decode_json(<STDIN>);
+        print join(" ", @$s{qw(crtime crtime_nsec ctime atime blocks generation project)}, @{$s->{flags}}, %{$s->{xattrs}})' >fields
+    [ "$(cat fields)" = '1577934245 0 1700000000 1800000000 2 77 55 immutable extents 0x400000 user.note 736f6d65' ]
+    # Without room for it there is none.
+    rm -f s.img
+    mke2fs -q -t ext2 -I 128 -d src s.img 20M 2>/dev/null
+    [ "$(rootlet stat s.img:/etc/passwd | tail -n 1)" = ' Flags: -  Generation: 0' ]
+    rootlet stat --json s.img:/etc/passwd | grep -q '"flags":\[\],"generation":0,"xattrs":{}}$'
+}
+
 @test "images of mke2fs are read too" {
     for options in "-t ext2 -b 1024 -I 128" "-t ext3" "-t ext4 -O ^64bit"; do
         rm -f made.img
