@@ -25,7 +25,7 @@
 
 /* clang-format off */
 #define WRITE_FUNCTIONS(X) \
-	X(archive, write_new) X(archive, write_free) X(archive, write_close) X(archive, write_open_fd) \
+	X(archive, write_new) X(archive, write_free) X(archive, write_close) X(archive, write_open) \
 	X(archive, write_set_format_pax) X(archive, write_add_filter_none) \
 	X(archive, write_set_bytes_per_block) \
 	X(archive, write_set_bytes_in_last_block) X(archive, write_header) X(archive, write_data) \
@@ -49,6 +49,8 @@ struct rl_tar {
 	struct archive *archive;
 	struct archive_entry *entry;
 	char *name;
+	int fd;
+	int error; /* errno of a write that failed: libarchive's text is "Write error" */
 	enum rl_tar_format format;
 	int64_t time;
 	char *chunk;
@@ -68,6 +70,10 @@ static int fail(const struct rl_tar *tar, struct rl_error *err)
 {
 	const char *text = tar->archive ? tar->lib.error_string(tar->archive) : NULL;
 
+	if (tar->error)
+		return rl_check_interrupted(tar->name, "write", err)
+			       ? -1
+			       : rl_fail_errno(err, tar->name, "write", tar->error);
 	return rl_fail(err, tar->name, "write", "%s", text ? text : "libarchive failed");
 }
 
@@ -80,6 +86,17 @@ static int set_format(struct rl_tar *tar)
 	       tar->lib.write_set_options(tar->archive, "xattrheader=SCHILY");
 }
 
+/* Nothing follows what could not be written. */
+static la_ssize_t write_bytes(struct archive *archive, void *context, const void *bytes, size_t size)
+{
+	struct rl_tar *tar = context;
+
+	(void)archive;
+	if (!tar->error && rl_write_all(tar->fd, bytes, size))
+		tar->error = errno;
+	return tar->error ? -1 : (la_ssize_t)size;
+}
+
 int rl_tar_open(struct rl_tar **out, enum rl_tar_format format, int fd, const char *name, int64_t time,
 	struct rl_error *err)
 {
@@ -90,6 +107,7 @@ int rl_tar_open(struct rl_tar **out, enum rl_tar_format format, int fd, const ch
 	/* Names are UTF-8 then, whatever the user's locale; libarchive marks those that are not as binary. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	tar->name = rl_strdup(name);
+	tar->fd = fd;
 	tar->format = format;
 	tar->time = time;
 	if (rl_library_load(ARCHIVE_SONAME, symbols, RL_COUNT(symbols), &tar->lib, name, err))
@@ -99,7 +117,7 @@ int rl_tar_open(struct rl_tar **out, enum rl_tar_format format, int fd, const ch
 	if (!tar->archive || !tar->entry || tar->lib.write_add_filter_none(tar->archive) || set_format(tar) ||
 		tar->lib.write_set_bytes_per_block(tar->archive, WRITE_SIZE) ||
 		tar->lib.write_set_bytes_in_last_block(tar->archive, 1) ||
-		tar->lib.write_open_fd(tar->archive, fd))
+		tar->lib.write_open(tar->archive, tar, NULL, write_bytes, NULL))
 		return fail(tar, err);
 	return 0;
 }
@@ -472,7 +490,10 @@ int rl_tar_close(struct rl_tar *tar, struct rl_error *err)
 {
 	int result = 0;
 
-	if (tar->archive && !rl_failed(err) && tar->lib.write_close(tar->archive))
+	/* What failed gets no end, but libarchive frees only what it has closed. */
+	if (rl_failed(err) && !tar->error)
+		tar->error = ECANCELED;
+	if (tar->archive && tar->lib.write_close(tar->archive) && !rl_failed(err))
 		result = fail(tar, err);
 	if (tar->entry)
 		tar->lib.entry_free(tar->entry);

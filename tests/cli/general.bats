@@ -34,7 +34,7 @@ load helper
 
 @test "output that cannot be written is an error" {
     rootlet pack -o d.ext4
-    for command in "ls -l d.ext4" "info d.ext4" "--help" "list"; do
+    for command in "ls -l d.ext4" "info d.ext4" "--help" "list" "tar d.ext4" "manifest d.ext4" "manifest --format json d.ext4"; do
         run bash -c "'$ROOTLET' $command >/dev/full"
         [ "$status" = 1 ]
         [[ $output == *"standard output: write: No space left"* ]]
@@ -56,6 +56,15 @@ load helper
         [ "$status" = 141 ]
         [ -z "$stderr" ]
     done
+    mkdir big
+    head -c 300000 /dev/urandom >big/file
+    for number in $(seq 1000); do : >big/$number; done
+    rootlet pack -q -o big.ext4 big
+    for command in "tar -o out" "manifest -o out"; do
+        run --separate-stderr bash -c "ulimit -f 20; '$ROOTLET' $command big.ext4"
+        failed 1 "rootlet: out: write: File too large"
+    done
+    [ ! -e out ]
 }
 
 @test "control characters in a file's name do not reach the terminal" {
