@@ -236,12 +236,7 @@ void rl_show_lines(FILE *out, const char *before, const char *text, size_t size,
 	}
 }
 
-json_t *rl_show_object(const char *path, const struct rl_image_inode *inode, const char *target)
-{
-	rl_show_json_of(NULL, path, inode, target);
-}
-
-void rl_show_json_of(
+json_t *rl_show_object(
 	const char *image, const char *path, const struct rl_image_inode *inode, const char *target)
 {
 	json_t *object = json_object();
@@ -272,9 +267,10 @@ void rl_show_json_of(
 	return object;
 }
 
-void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target)
+void rl_show_json_of(
+	const char *image, const char *path, const struct rl_image_inode *inode, const char *target)
 {
-	rl_json_print_line(rl_show_object(path, inode, target));
+	rl_json_print_line(rl_show_object(image, path, inode, target));
 }
 
 void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err)

@@ -53,11 +53,10 @@ void rl_show_path(const char *image, const char *path);
 #define RL_SHOW_ALL SIZE_MAX
 /* Prints the last lines of a text, at most so many, or RL_SHOW_ALL: escaped, without "\r" at their ends, after `before`. */
 void rl_show_lines(FILE *out, const char *before, const char *text, size_t size, size_t most);
-/* An object for a file. inode may be NULL, and so may target. */
-json_t *rl_show_object(const char *path, const struct rl_image_inode *inode, const char *target);
+/* An object for a file; image, inode and target may be NULL. */
+json_t *rl_show_object(
+	const char *image, const char *path, const struct rl_image_inode *inode, const char *target);
 /* Prints that on a line. */
-void rl_show_json(const char *path, const struct rl_image_inode *inode, const char *target);
-/* The same with the image that it is in, unless image is NULL. */
 void rl_show_json_of(
 	const char *image, const char *path, const struct rl_image_inode *inode, const char *target);
 

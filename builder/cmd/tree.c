@@ -155,6 +155,7 @@ static const struct rl_option stat_options[] = {
 struct question {
 	struct rl_cmd *cmd;
 	bool follow, json;
+	bool several; /* words: JSON says which image each is in */
 };
 
 static int print_xattr(const char *name, const uint8_t *value, size_t size, void *context)
@@ -272,11 +273,12 @@ static json_t *flags_json(uint32_t flags)
 	return list;
 }
 
-static int print_stat_json(struct rl_cmd *cmd, struct rl_image *image, const char *path, const char *word,
+static int print_stat_json(const struct question *q, const struct rl_image_path *ip, const char *word,
 	const struct rl_image_inode *inode, const char *target)
 {
-	json_t *object = rl_show_object(path, inode, target), *xattrs = json_object();
-	int result = rl_image_xattrs(image, inode, word, add_xattr, xattrs, &cmd->err);
+	const char *image = q->several ? rl_image_path(ip->image) : NULL;
+	json_t *object = rl_show_object(image, ip->path, inode, target), *xattrs = json_object();
+	int result = rl_image_xattrs(ip->image, inode, word, add_xattr, xattrs, &q->cmd->err);
 
 	add_time(object, "atime", "atime_nsec", inode->atime, inode->atime_nsec);
 	add_time(object, "ctime", "ctime_nsec", inode->ctime, inode->ctime_nsec);
@@ -310,7 +312,7 @@ static int stat_word(const char *word, void *context)
 		target = rl_buf_string(&buf);
 	}
 	if (!result && q->json)
-		result = print_stat_json(cmd, ip.image, ip.path, word, &inode, target);
+		result = print_stat_json(q, &ip, word, &inode, target);
 	else if (!result)
 		result = print_stat(cmd, ip.image, word, &inode, target);
 	free(target);
@@ -332,6 +334,7 @@ static int run_stat(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 	}
+	q.several = rl_show_several(&words);
 	return rl_show_each(cmd, result, &words, "which file?", stat_word, &q);
 }
 
