@@ -47,13 +47,14 @@ struct row {
 	char *name;
 	uint32_t number;
 	struct rl_image_inode inode;
-	bool known;
+	bool known, acl;
 	char *target;
 };
 
 struct rows {
 	struct row *items;
 	size_t count, room;
+	bool acls; /* one of them has some: then there is a column for that */
 };
 
 struct listing {
@@ -111,13 +112,14 @@ static void print_name(const struct listing *l, const struct row *row)
 		putchar(mark);
 }
 
-static void print_long(const struct listing *l, const struct row *row)
+static void print_long(const struct listing *l, const struct row *row, bool acls)
 {
+	const char *acl = !acls ? "" : row->acl ? "+" : " ";
 	const struct rl_image_inode *inode = &row->inode;
 	char mode[11], size[32], human[16], time[32];
 
 	if (!row->known) {
-		printf("?????????? %4s %-5s %-5s %10s %16s ", "?", "?", "?", "?", "?");
+		printf("??????????%s %4s %-5s %-5s %10s %16s ", acl, "?", "?", "?", "?", "?");
 		return;
 	}
 	rl_show_mode(mode, inode->mode);
@@ -128,10 +130,10 @@ static void print_long(const struct listing *l, const struct row *row)
 	else
 		snprintf(size, sizeof(size), "%" PRIu64, inode->size);
 	rl_show_time(time, inode->mtime);
-	printf("%s %4u %-5u %-5u %10s %s ", mode, inode->links, inode->uid, inode->gid, size, time);
+	printf("%s%s %4u %-5u %-5u %10s %s ", mode, acl, inode->links, inode->uid, inode->gid, size, time);
 }
 
-static void print_row(const struct listing *l, const struct row *row)
+static void print_row(const struct listing *l, const struct row *row, bool acls)
 {
 	print_number(l, row);
 	if (l->zero && !l->lengthy) {
@@ -139,7 +141,7 @@ static void print_row(const struct listing *l, const struct row *row)
 		return;
 	}
 	if (l->lengthy)
-		print_long(l, row);
+		print_long(l, row, acls);
 	print_name(l, row);
 	if (l->lengthy && row->target) {
 		fputs(" -> ", stdout);
@@ -243,14 +245,25 @@ static void sort_rows(const struct listing *l, struct rows *rows)
 	}
 }
 
-static void fill_row(struct listing *l, struct rl_image *image, struct row *row, const char *subject)
+static void fill_row(
+	struct listing *l, struct rl_image *image, struct rows *rows, struct row *row, const char *subject)
 {
 	struct rl_buf target = RL_BUF_NONE;
+	int acl;
 
 	row->known = rl_image_inode(image, row->number, &row->inode, &l->cmd->err) == 0;
 	if (!row->known) {
 		rl_cmd_trouble(l->cmd);
-	} else if (S_ISLNK(row->inode.mode) && (l->lengthy || l->json)) {
+		return;
+	}
+	if (l->lengthy && !l->json) {
+		acl = rl_image_has_acl(image, &row->inode, subject, &l->cmd->err);
+		if (acl < 0)
+			rl_cmd_trouble(l->cmd);
+		row->acl = acl > 0;
+		rows->acls = rows->acls || row->acl;
+	}
+	if (S_ISLNK(row->inode.mode) && (l->lengthy || l->json)) {
 		if (rl_image_target(image, &row->inode, subject, &target, &l->cmd->err)) {
 			rl_cmd_trouble(l->cmd);
 			rl_buf_free(&target);
@@ -347,7 +360,7 @@ static void print_rows(const struct listing *l, const struct rows *rows, const c
 		return;
 	}
 	for (size_t i = 0; i < rows->count; i++)
-		print_row(l, &rows->items[i]);
+		print_row(l, &rows->items[i], rows->acls);
 }
 
 static void list_directory(struct listing *l, struct rl_image *image, const struct rl_image_inode *dir,
@@ -363,7 +376,7 @@ static void list_directory(struct listing *l, struct rl_image *image, const stru
 	for (size_t i = 0; i < rows->count; i++)
 		if (l->lengthy || l->json || l->recursive || l->by_size || l->by_time || l->colour ||
 			l->slashes || l->marks)
-			fill_row(l, image, &rows->items[i], subject);
+			fill_row(l, image, rows, &rows->items[i], subject);
 	sort_rows(l, rows);
 	if (heading && !l->json && !l->zero) {
 		printf("%s", l->printed ? "\n" : "");
@@ -406,7 +419,7 @@ static int take_argument(const char *word, void *context)
 	row.image = rl_strdup(ip.file);
 	row.number = row.inode.number;
 	if (rows == &l->files)
-		fill_row(l, ip.image, &row, word);
+		fill_row(l, ip.image, rows, &row, word);
 	RL_GROW(rows->items, rows->count, rows->room);
 	rows->items[rows->count++] = row;
 	rl_image_path_close(&ip);
@@ -483,6 +496,7 @@ static int run(struct rl_cmd *cmd)
 }
 
 const struct rl_verb rl_verb_ls = {"ls", run, "Looking:", "IMAGE[:PATH]...", "list directories in an image",
-	"Names with control characters are printed escaped. Times are UTC.\n\n"
+	"Names with control characters are printed escaped. Times are UTC. A + behind a mode: there are "
+	"ACLs.\n\n"
 	"  rootlet ls -l out/demo/data.ext4:/\n  rootlet ls -lR root.ext4:/etc\n",
 	options};

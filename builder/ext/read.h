@@ -122,6 +122,10 @@ typedef int rl_image_xattr(const char *name, const uint8_t *value, size_t size, 
 int rl_image_xattrs(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
 	rl_image_xattr *visit, void *context, struct rl_error *err);
 
+/* Whether its ACLs say more than its mode does, as ls(1) shows with a +: 1 or 0, or -1. */
+int rl_image_has_acl(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
+	struct rl_error *err);
+
 /* A symlink's target, appended to buf. */
 int rl_image_target(struct rl_image *image, const struct rl_image_inode *inode, const char *subject,
 	struct rl_buf *buf, struct rl_error *err);

@@ -26,6 +26,9 @@
 #define ACL_USER      0x02
 #define ACL_GROUP     0x08
 #define ACL_UNDEFINED 0xffffffffu
+#define ACL_HEADER    4 /* in the form of getxattr() */
+#define ACL_ENTRY     8
+#define ACL_OF_MODE   3 /* entries that say what the mode says */
 
 struct walk {
 	struct rl_image *image;
@@ -210,4 +213,18 @@ int rl_image_xattrs(struct rl_image *image, const struct rl_image_inode *inode, 
 		result = walk_block(&w, raw);
 	free(raw);
 	return result;
+}
+
+static int find_acl(const char *name, const uint8_t *value, size_t size, void *context)
+{
+	(void)value;
+	(void)context;
+	return (!strcmp(name, "system.posix_acl_access") && size > ACL_HEADER + ACL_OF_MODE * ACL_ENTRY) ||
+	       (!strcmp(name, "system.posix_acl_default") && size > ACL_HEADER);
+}
+
+int rl_image_has_acl(
+	struct rl_image *image, const struct rl_image_inode *inode, const char *subject, struct rl_error *err)
+{
+	return rl_image_xattrs(image, inode, subject, find_acl, NULL, err);
 }

@@ -133,3 +133,24 @@ i.ext4:/sub:" ]
     run -2 --separate-stderr rootlet ls --color=some i.ext4
     failed 2 "--color takes auto, always or never, not 'some'"
 }
+
+@test "a + behind the mode is where ls has one" {
+    mkdir -p d/plain d/sub d/default
+    touch d/{a,b,c,sub/x} d/plain/{y,z}
+    ln -s a d/link
+    setfacl -m u:12:r-x d/b d/sub
+    setfacl -d -m g:7:rwx d/default
+    setfattr -n user.note -v some d/c
+    # What all of them share is in a block; more than an inode has room for, too.
+    for i in 1 2 3; do cp d/a d/sub/$i; setfacl -m u:1:r,u:2:r,u:3:r,u:4:r,u:5:r,u:6:r,u:7:r,u:8:r d/sub/$i; done
+    for fs in ext2 ext4; do
+        rootlet pack -q --fs $fs -o i.ext4 d
+        for dir in / /plain /sub /default; do
+            ls -l d$dir | awk 'NR > 1 { print $1, $9 }' >theirs
+            rootlet ls -l i.ext4:$dir | awk '$NF != "lost+found" { print $1, $8 }' | sort -k 2 | diff <(sort -k 2 theirs) -
+            # The column is there where one has it, for all.
+            [ "$(rootlet ls -l i.ext4:$dir | cut -c 11 | sort -u | tr -d '\n')" = "$(ls -l d$dir | sed 1d | cut -c 11 | sort -u | tr -d '\n')" ]
+        done
+        rm i.ext4
+    done
+}
