@@ -64,6 +64,9 @@ char *rl_error_text(const struct rl_error *err)
 	struct rl_buf text = RL_BUF_NONE;
 	const char *part[] = {err->subject, err->action, err->reason};
 
+	/* An empty word of the command line is to be seen. */
+	if (part[0] && !*part[0])
+		part[0] = "''";
 	for (size_t i = 0; i < RL_COUNT(part); i++) {
 		if (!part[i] || !part[i][0])
 			continue;

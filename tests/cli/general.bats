@@ -30,6 +30,13 @@ load helper
     failed 2 "which image?"
     run --separate-stderr rootlet info --progress=maybe x
     failed 2 "auto, always or never"
+    run --separate-stderr rootlet ls -lRz x
+    failed 2 "unknown option -z in -lRz"
+    # A word that is empty, as of a variable that is, can be seen.
+    for verb in ls cat stat find du df tree info check tar manifest; do
+        run --separate-stderr rootlet $verb ''
+        failed 1 "rootlet: '': "
+    done
 }
 
 @test "output that cannot be written is an error" {
