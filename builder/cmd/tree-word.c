@@ -9,6 +9,7 @@
 #include "source/source.h"
 #include "ubd/disk.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,13 +61,16 @@ static int add_node(struct rl_cmd *cmd, const char *path, unsigned how, struct r
 {
 	const struct rl_place_scope scope = {tw->tree, tw->tree->root, tw->tree->root, 0};
 	struct rl_node *node;
+	bool wants_dir;
 
 	path += strspn(path, "/");
-	node = *path ? rl_place_open(&scope, path, !(how & RL_WORD_LINK)) : tw->tree->root;
-	if (!node) {
+	wants_dir = *path && path[strlen(path) - 1] == '/';
+	node = *path ? rl_place_open(&scope, path, wants_dir || !(how & RL_WORD_LINK)) : tw->tree->root;
+	if (!node || (wants_dir && !rl_is_dir(node->inode))) {
 		char *word = rl_printf("%s:/%s", tw->source, path);
 
-		rl_fail(&cmd->err, word, "open", "there is no such path in it");
+		rl_fail(&cmd->err, word, "open", "%s",
+			node ? strerror(ENOTDIR) : "there is no such path in it");
 		free(word);
 		return -1;
 	}

@@ -437,14 +437,17 @@ int rl_image_find(struct rl_image *image, const char *path, bool follow, struct 
 		uint32_t number = 0;
 		size_t n;
 
-		p += strspn(p, "/");
 		if (!*p)
 			break;
+		p += strspn(p, "/");
 		n = strcspn(p, "/");
+		/* Also where nothing is behind the slash. */
 		if (!S_ISDIR(inode->mode)) {
 			result = rl_fail_errno(err, subject, "open", ENOTDIR);
 			break;
 		}
+		if (!n)
+			break;
 		dir = *inode;
 		if (n == 1 && *p == '.') {
 			p += n;
@@ -467,7 +470,7 @@ int rl_image_find(struct rl_image *image, const char *path, bool follow, struct 
 					err, subject, "open", "a symlink on the way has no valid target");
 			if (!result) {
 				/* The rest of the path goes on behind the target. */
-				char *joined = rl_printf("%.*s/%s", (int)target.size, target.data, p);
+				char *joined = rl_printf("%.*s%s", (int)target.size, target.data, p);
 
 				if (*joined == '/')
 					result = rl_image_inode(image, EXT2_ROOT_INO, inode, err);

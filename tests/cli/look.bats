@@ -34,6 +34,32 @@ setup() {
     failed 1 "Not a directory"
 }
 
+@test "a slash behind what is no directory is an error, and one behind a symlink follows it" {
+    mkdir -p out
+    for path in etc/passwd/ relative/ toetc/passwd// etc/passwd/.; do
+        for verb in ls "ls -l" "ls -d" cat stat find du tree; do
+            run --separate-stderr rootlet $verb "image:/$path"
+            failed 1 "image:/$path: open: Not a directory"
+        done
+    done
+    for verb in "cp -r -p" "tar -o out/x" manifest; do
+        for path in etc/passwd/ relative/ toetc/passwd/; do
+            run --separate-stderr rootlet $verb "image:/$path" $([[ $verb != cp* ]] || echo out/x)
+            failed 1 "image:/$path: open: Not a directory"
+            [ -z "$(ls out)" ]
+        done
+    done
+    run --separate-stderr rootlet ls image:/dangling/
+    failed 1 "No such file"
+    [ "$(rootlet ls -l image:/toetc/ | awk '{ print $NF }')" = passwd ]
+    [[ $(rootlet stat image:/toetc/) == *"/drwx"* && $(rootlet stat image:/toetc) == *"/lrwx"* ]]
+    [ "$(rootlet find image:/toetc/)" = $'/toetc/\n/toetc/passwd' ]
+    rootlet cp -r image:/toetc/ out/etc
+    [ -e out/etc/passwd ]
+    rm -r out
+    [ "$(rootlet ls -d image:/dir/)" = /dir/ ]
+}
+
 @test "cat prints the others although one is missing" {
     run --separate-stderr rootlet cat image:/etc/passwd image:/gone image:/relative
     failed 1 "image:/gone: open: No such file"
