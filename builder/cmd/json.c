@@ -1,28 +1,94 @@
 #include "cmd/json.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/text.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* As it stands: make_utf8() sees to it. */
 json_t *rl_json_text(const char *text)
 {
-	json_t *value = json_string(text);
-	struct rl_buf escaped = RL_BUF_NONE;
+	return json_string_nocheck(text);
+}
 
-	if (value)
-		return value;
-	rl_text_escape(&escaped, text, strlen(text));
-	value = json_stringn(escaped.data, escaped.size);
-	rl_buf_free(&escaped);
+static json_t *escaped(const char *text)
+{
+	struct rl_buf buf = RL_BUF_NONE;
+	json_t *value;
+
+	rl_text_escape(&buf, text, strlen(text));
+	value = json_stringn(buf.data, buf.size);
+	rl_buf_free(&buf);
 	return value;
+}
+
+static bool is_utf8(const char *text)
+{
+	json_t *value = json_string(text);
+
+	json_decref(value);
+	return value != NULL;
+}
+
+static json_t *base64(const char *bytes)
+{
+	size_t size = strlen(bytes);
+	char *text = rl_alloc((size + 2) / 3 * 4 + 1);
+	json_t *value;
+
+	EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes, (int)size);
+	value = json_string(text);
+	free(text);
+	return value;
+}
+
+static void make_utf8(json_t *value);
+
+/* What is not UTF-8 is escaped, and its bytes are one more member. */
+static void make_members_utf8(json_t *object)
+{
+	json_t *exact = NULL;
+
+	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+		const char *text = json_string_value(json_object_iter_value(at));
+
+		if (!text) {
+			make_utf8(json_object_iter_value(at));
+		} else if (!is_utf8(text)) {
+			char *key = rl_printf("%s_base64", json_object_iter_key(at));
+
+			exact = exact ? exact : json_object();
+			json_object_set_new(exact, key, base64(text));
+			json_object_iter_set_new(object, at, escaped(text));
+			free(key);
+		}
+	}
+	if (exact)
+		json_object_update(object, exact);
+	json_decref(exact);
+}
+
+static void make_utf8(json_t *value)
+{
+	if (json_is_object(value))
+		make_members_utf8(value);
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		const char *text = json_string_value(json_array_get(value, i));
+
+		if (!text)
+			make_utf8(json_array_get(value, i));
+		else if (!is_utf8(text))
+			json_array_set_new(value, i, escaped(text));
+	}
 }
 
 void rl_json_set(json_t *object, const char *key, json_t *value)
 {
-	json_t *text = rl_json_text(key);
+	json_t *text = is_utf8(key) ? json_string(key) : escaped(key);
 
 	json_object_set_new(object, json_string_value(text), value);
 	json_decref(text);
@@ -71,8 +137,10 @@ static void put_text(const char *text)
 /* A value that is printed, and let go. */
 static void put_value(json_t *value, size_t flags)
 {
-	char *text = value ? json_dumps(value, flags) : NULL;
+	char *text;
 
+	make_utf8(value);
+	text = value ? json_dumps(value, flags) : NULL;
 	/* NULL would be a mistake of ours, and no output that a program can use. */
 	if (!text)
 		abort();
@@ -99,8 +167,10 @@ void rl_json_print_line(json_t *value)
 
 void rl_json_list_begin(struct rl_json_list *list, json_t *object, const char *key)
 {
-	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+	char *text;
 
+	make_utf8(object);
+	text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
 	if (!text)
 		abort();
 	/* The object goes on: without its last line, which is a brace. */

@@ -5,7 +5,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* A string; what is not UTF-8 is escaped as on a terminal, for JSON has nothing else for it. */
+/*
+ * A string. If it is not UTF-8 it is printed escaped as on a terminal, for JSON has nothing else for it, and the object
+ * that has it as NAME gets its bytes, too, as NAME_base64.
+ */
 json_t *rl_json_text(const char *text);
 /* Sets a member whose key comes from elsewhere, and so is escaped in the same way; gives the value up. */
 void rl_json_set(json_t *object, const char *key, json_t *value);

@@ -310,3 +310,32 @@ import json, sys
 xattrs = [x for line in sys.stdin for x in json.loads(line).get("xattrs", {}).items()]
 assert xattrs == [("user.not \\xe9 UTF-8", b"one".hex()), ("user.\x9b", b"two".hex())], xattrs'
 }
+
+@test "JSON has each name exactly" {
+    mkdir -p t/d "$(printf 't/d\\xff')" "$(printf 't/d\377')" e
+    for name in 'bad\xff' "$(printf 'bad\377')" é 'plain\n'; do echo "$name" >"t/$name"; done
+    ln -s "$(printf 'to\377')" t/link
+    rootlet pack -q -o a.ext4 t
+    for verb in "ls -R" "find" "du -a" "tree -a" "manifest --format"; do
+        if [ "$verb" = "manifest --format" ]; then rootlet $verb json a.ext4; else rootlet $verb --json a.ext4; fi >said
+        python3 - t said <<'END' || { echo "$verb"; cat said; return 1; }
+import base64, json, os, sys
+def exact(o, key):
+    assert (key + "_base64" in o) == (b"\xff" in base64.b64decode(o.get(key + "_base64", ""))), o
+    return base64.b64decode(o[key + "_base64"]) if key + "_base64" in o else o[key].encode()
+seen = [json.loads(line) for line in open(sys.argv[2])]
+seen = [o for o in seen if "lost+found" not in o["path"]]
+paths = [exact(o, "path") for o in seen]
+want = [b"/" + n for n in os.listdir(sys.argv[1].encode())]
+assert sorted(p for p in paths if p != b"/") == sorted(want), paths
+assert {o["path"] for o in seen} >= {r"/bad\xff", r"/d\xff", "/é", r"/plain\n"}
+assert all(exact(o, "target") == b"to\xff" for o in seen if "target" in o)
+END
+    done
+    rootlet stat --json a.ext4:/link "$(printf 'a.ext4:/bad\377')" | python3 -c 'import base64, json, sys
+link, bad = map(json.loads, sys.stdin)
+assert base64.b64decode(link["target_base64"]) == b"to\xff" and base64.b64decode(bad["path_base64"]) == b"/bad\xff", (link, bad)'
+    rootlet diff --json a.ext4 e >said || [ $? = 1 ]
+    [ "$(grep -c 'path_base64' said)" = 2 ]
+    [ "$(grep -o '"path_base64":"[^"]*"' said | cut -d'"' -f4 | base64 -d | tr '\377' X)" = /badX/dX ]
+}
