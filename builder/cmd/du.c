@@ -1,10 +1,12 @@
 /* The verbs du and df. */
+#include "cmd/image-glob.h"
 #include "cmd/image-path.h"
 #include "cmd/json.h"
 #include "cmd/show.h"
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "ext/walk.h"
 
@@ -19,6 +21,7 @@ enum { OPT_JSON = 256, OPT_APPARENT };
 static const struct rl_option du_options[] = {
 	{'s', "summarize", NULL, "only the sum of each argument"},
 	{'a', "all", NULL, "files too, not directories alone"},
+	{'c', "total", NULL, "at the end the sum of all arguments"},
 	{'d', "depth", "N", "no deeper than that"},
 	{'h', "human-readable", NULL, "sizes as 1.2K, 34M"},
 	{'b', "bytes", NULL, "bytes, not KiB"},
@@ -31,18 +34,32 @@ static const struct rl_option du_options[] = {
 struct usage {
 	struct rl_cmd *cmd;
 	struct rl_image *image;
-	bool all, human, bytes, apparent, json;
+	bool all, human, bytes, apparent, json, with_total;
 	bool several; /* images: then each path has its own in front */
+	bool overlapping; /* arguments may be: then directories are counted once, too */
 	uint64_t depth;
-	struct rl_map seen; /* inodes with several names: counted once */
+	struct rl_map seen; /* inodes of images that were counted, if they may come again */
+	struct rl_paths images; /* their files; where one stands is its number */
+	uint64_t number; /* of the image */
+	uintptr_t argument; /* the how many-th, from 1 */
 	uint64_t *sums; /* of the directories that are open, and what is in them */
 	size_t count, room;
+	uint64_t total;
 };
+
+static void print_size(const struct usage *u, uint64_t size)
+{
+	char text[16];
+
+	if (u->human)
+		printf("%s\t", rl_format_size(text, size));
+	else
+		printf("%" PRIu64 "\t", u->bytes ? size : (size + 1023) / 1024);
+}
 
 static void print_usage(const struct usage *u, const char *path, uint64_t size)
 {
 	const char *image = u->several ? rl_image_path(u->image) : NULL;
-	char text[16];
 
 	if (u->json) {
 		json_t *object = json_object();
@@ -54,51 +71,83 @@ static void print_usage(const struct usage *u, const char *path, uint64_t size)
 		rl_json_print_line(object);
 		return;
 	}
-	if (u->human)
-		printf("%s\t", rl_format_size(text, size));
-	else
-		printf("%" PRIu64 "\t", u->bytes ? size : (size + 1023) / 1024);
+	print_size(u, size);
 	rl_show_path(image, path);
 }
 
-static uint64_t size_of(struct usage *u, const struct rl_image_inode *inode)
+static void print_total(const struct usage *u)
 {
-	if (inode->links > 1 && !S_ISDIR(inode->mode)) {
-		void **seen = rl_map_at(&u->seen, inode->number, 0);
-
-		if (*seen)
-			return 0;
-		*seen = u;
+	if (u->json) {
+		rl_json_print_line(json_pack("{s:I}", "total", (json_int_t)u->total));
+		return;
 	}
-	return u->apparent ? inode->size : inode->blocks * 512;
+	print_size(u, u->total);
+	puts("total");
+}
+
+static uint64_t number_of(struct usage *u)
+{
+	const char *file = rl_image_path(u->image);
+	size_t i = 0;
+
+	while (i < u->images.count && strcmp(u->images.items[i], file) != 0)
+		i++;
+	if (i == u->images.count) {
+		RL_GROW(u->images.items, u->images.count, u->images.room);
+		u->images.items[u->images.count++] = rl_strdup(file);
+	}
+	return i;
+}
+
+/* Whether it was counted under another name. A directory that one argument has twice is the walk's to tell. */
+static bool is_counted(struct usage *u, const struct rl_image_inode *inode)
+{
+	uintptr_t before;
+	void **seen;
+
+	if (!u->overlapping && (inode->links < 2 || S_ISDIR(inode->mode)))
+		return false;
+	seen = rl_map_at(&u->seen, inode->number, u->number);
+	before = (uintptr_t)*seen;
+	*seen = (void *)u->argument;
+	return before && (!S_ISDIR(inode->mode) || before != u->argument);
+}
+
+/* A file, or a directory with all that is in it. */
+static void count(struct usage *u, const struct rl_walk_entry *entry, uint64_t size)
+{
+	if (u->count)
+		u->sums[u->count - 1] += size;
+	else
+		u->total += size;
+	if (!entry->depth || ((u->all || S_ISDIR(entry->inode->mode)) && entry->depth <= u->depth))
+		print_usage(u, entry->path, size);
 }
 
 static int enter(const struct rl_walk_entry *entry, void *context)
 {
 	struct usage *u = context;
-	uint64_t size = size_of(u, entry->inode);
+	uint64_t size = u->apparent ? entry->inode->size : entry->inode->blocks * 512;
 
-	if (S_ISDIR(entry->inode->mode)) {
-		RL_GROW(u->sums, u->count, u->room);
-		u->sums[u->count++] = size;
+	if (!entry->depth)
+		u->number = number_of(u);
+	if (is_counted(u, entry->inode))
+		return 1;
+	if (!S_ISDIR(entry->inode->mode)) {
+		count(u, entry, size);
 		return 0;
 	}
-	if (u->count)
-		u->sums[u->count - 1] += size;
-	if (!entry->depth || (u->all && entry->depth <= u->depth))
-		print_usage(u, entry->path, size);
+	RL_GROW(u->sums, u->count, u->room);
+	u->sums[u->count++] = size;
 	return 0;
 }
 
 static int leave(const struct rl_walk_entry *entry, void *context)
 {
 	struct usage *u = context;
-	uint64_t size = u->sums[--u->count];
 
-	if (u->count)
-		u->sums[u->count - 1] += size;
-	if (entry->depth <= u->depth)
-		print_usage(u, entry->path, size);
+	u->count--;
+	count(u, entry, u->sums[u->count]);
 	return 0;
 }
 
@@ -106,17 +155,16 @@ static int measure(const char *word, void *context)
 {
 	struct usage *u = context;
 	const struct rl_walk walk = {.enter = enter, .leave = leave, .context = u};
-	int result = rl_image_path_walk(u->cmd, word, false, &walk, &u->image);
 
-	rl_map_free(&u->seen);
-	return result;
+	u->argument++;
+	return rl_image_path_walk(u->cmd, word, false, &walk, &u->image);
 }
 
 static int run_du(struct rl_cmd *cmd)
 {
 	struct usage u = {.cmd = cmd, .depth = UINT64_MAX};
 	struct rl_show_words images = {.items = NULL};
-	int id, result = 0;
+	int id, result = 0, status;
 
 	while (!result && (id = rl_cmd_next(cmd)) != RL_CMD_END) {
 		if (id == 's')
@@ -128,20 +176,29 @@ static int run_du(struct rl_cmd *cmd)
 		else if (id == RL_CMD_USAGE)
 			result = -1;
 		u.all = u.all || id == 'a';
+		u.with_total = u.with_total || id == 'c';
 		u.human = u.human || id == 'h';
 		u.bytes = u.bytes || id == 'b';
 		u.apparent = u.apparent || id == OPT_APPARENT || id == 'b';
 		u.json = u.json || id == OPT_JSON;
 	}
+	if (!result && images.count)
+		rl_show_expand(cmd, &images);
 	u.several = rl_show_several(&images);
-	result = rl_show_each(cmd, result, &images, "which image?", measure, &u);
+	u.overlapping = images.count > 1;
+	status = rl_show_each(cmd, result, &images, "which image?", measure, &u);
+	if (status != RL_EXIT_USAGE && u.with_total && !rl_signal_caught())
+		print_total(&u);
+	rl_map_free(&u.seen);
+	rl_paths_free(&u.images);
 	free(u.sums);
-	return result;
+	result = rl_cmd_flush(cmd);
+	return status ? status : result;
 }
 
 const struct rl_verb rl_verb_du = {"du", run_du, "Looking:", "IMAGE[:PATH]...",
 	"say how much directories in an image take",
-	"In KiB, as du(1); hard links are counted once.\n\n"
+	"In KiB, as du(1); hard links, and what several arguments have in common, are counted once.\n\n"
 	"  rootlet du -h -d 1 root.ext4\n  rootlet du -s root.ext4:/usr\n",
 	du_options};
 

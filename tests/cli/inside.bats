@@ -112,6 +112,21 @@ END
     [ "$(rootlet du -s a.ext4:/dir | cut -f1)" = 12 ]
     rootlet du -a -d 1 a.ext4 | grep -qx '100	/large'
     rootlet du a.ext4 | tail -n 1 | grep -q '	/$'
+    # What is told of which, and that all is counted once, is as with du.
+    mkdir -p t/more t/dir/deeper
+    ln t/large t/more/large
+    ln t/file t/more/file
+    rootlet pack -o b.ext4 t
+    for words in dir "dir more" "more dir file large" "dir dir" "dir dir/deep" "dir/deep dir" "file more/file"; do
+        for options in -c -ac -sc -acb; do
+            (cd t && du $options $words) | cut -f2 | sed 's,^,/,; s,^/total$,total,' >theirs
+            rootlet du $options $(printf 'b.ext4:/%s ' $words) >ours
+            cut -f2 ours | LC_ALL=C sort | diff <(LC_ALL=C sort theirs) - || { echo "$options $words"; return 1; }
+        done
+    done
+    [ "$(rootlet du -scb b.ext4:/more b.ext4:/large b.ext4:/dir/hard | tail -n 1)" = "104102	total" ]
+    rootlet du -scb --json b.ext4:/large a.ext4:/large | tail -n 1 | grep -qxF '{"total":200000}'
+    [ "$(rootlet du -ch --apparent-size b.ext4:/large a.ext4:/large | tail -n 1)" = "196K	total" ]
     debugfs -R stats a.ext4 2>/dev/null >stats
     free=$(sed -n 's/^Free blocks: *//p' stats) all=$(sed -n 's/^Block count: *//p' stats)
     rootlet df --json a.ext4 | python3 -c "import json, sys
