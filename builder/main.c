@@ -27,13 +27,15 @@ static void print_help(FILE *out)
 
 /*
  * Descriptors 0, 1 and 2 are open whoever starts us: else an image might become stderr. What is written to one that was
- * closed is an error all the same.
+ * closed is an error all the same, but for a guest, which may run where nobody listens.
  */
-static void open_standard_files(void)
+static void open_standard_files(const char *verb)
 {
+	int mode = verb && !strcmp(verb, "run") ? O_RDWR : O_RDONLY;
+
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			(void)!open("/dev/null", O_RDONLY);
+			(void)!open("/dev/null", mode);
 }
 
 int main(int argc, char **argv)
@@ -42,7 +44,7 @@ int main(int argc, char **argv)
 	struct sigaction pipe_action;
 	int status;
 
-	open_standard_files();
+	open_standard_files(argc >= 2 ? argv[1] : NULL);
 	sigaction(SIGPIPE, NULL, &pipe_action);
 	rl_signals_catch();
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))) {

@@ -183,7 +183,7 @@ struct rl_guest_result {
 };
 
 /*
- * Boots the guest with its console on stdin and stdout and returns when it has ended.
+ * Boots the guest with its console on stdin and stdout and returns when it has ended. Descriptors 0, 1 and 2 are open.
  *
  * If both are terminals and this process is in the foreground, they become the guest's terminal: raw
  * mode, so Ctrl-C is a byte for the guest; Ctrl-A x ends the guest, Ctrl-A a is Ctrl-A. The terminal
