@@ -78,7 +78,9 @@ static int run(struct rl_cmd *cmd)
 
 const struct rl_verb rl_verb_doctor = {"doctor", run, "Running:", "[IMAGE]...",
 	"can this host build and boot, and if not, what to do",
-	"With images, also whether each of them can be a guest's root.\n"
+	"With images, also whether each of them can be a guest's root: whether the kernel would mount it, "
+	"and\n"
+	"find an init or /bin/sh in it. Of other file systems than ext2, ext3 and ext4 it is not known.\n"
 	"Exit status 1 if something that is needed is missing.\n\n  rootlet doctor --kernel ./linux "
 	"root.ext4\n",
 	options};

@@ -72,6 +72,11 @@ struct rl_image_options {
 int rl_image_open(const char *path, const struct rl_image_options *options, struct rl_image **image,
 	struct rl_error *err);
 void rl_image_close(struct rl_image *image);
+/*
+ * Whether the kernel would mount it for writing, as far as that is in the descriptors of its groups, its journal's head
+ * and its root. An error says what is in the way.
+ */
+int rl_image_mountable(struct rl_image *image, struct rl_error *err);
 const char *rl_image_path(const struct rl_image *image);
 /* What it is on: for reading at the places of runs. */
 const struct rl_disk *rl_image_disk(const struct rl_image *image);

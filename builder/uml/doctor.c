@@ -332,31 +332,78 @@ static const char *disk_advice(const char *path)
 	       "made raw with rootlet cow commit -o";
 }
 
-static void check_disk(struct report *report, const char *path, const char *kernel)
+/* As a run does: one that is a COW file by its name is followed. False: it cannot be opened. */
+static bool follow_cow(struct rl_guest_disk *disk, char **backing, struct rl_error *err)
 {
-	const struct rl_guest_disk disk = {.path = path};
-	struct rl_guest guest = {.disks = &disk, .disk_count = 1};
+	struct rl_disk *opened;
+
+	*backing = NULL;
+	/* What else is wrong with it is told where it is opened as a disk. */
+	if (!rl_disk_named_cow(disk->path) || access(disk->path, R_OK))
+		return true;
+	if (rl_disk_open(disk->path, NULL, &opened, err))
+		return false;
+	if (rl_disk_cow(opened)) {
+		disk->cow = disk->path;
+		disk->path = *backing = rl_strdup(rl_disk_backing(opened));
+	}
+	rl_disk_close(opened);
+	return true;
+}
+
+static bool check_needs(
+	const struct rl_guest *guest, const int *fds, const char *kernel, struct rl_error *err)
+{
 	struct rl_argv argv = RL_ARGV_NONE;
-	struct rl_error err = RL_ERROR_NONE;
-	struct rl_buf found = RL_BUF_NONE;
-	int fds[RL_DISKS_MAX];
 	char *file = NULL;
-	bool opened = rl_disks_open(&guest, fds, &err) == 0, good = opened;
+	bool good = true;
 
 	rl_argv_add(&argv, "./linux");
 	rl_argv_add(&argv, "root=/dev/ubda");
 	/* A kernel that cannot be found is told elsewhere. */
-	if (good && rl_guest_kernel(kernel, &file, NULL) == 0)
-		good = rl_preflight(&guest, file, fds, &argv, &err) == 0;
-	rl_text_escape(&found, path, strlen(path));
-	rl_buf_printf(&found, ": %s", good ? "can be used" : err.reason);
-	add(report, "disk", true, good, rl_buf_string(&found),
-		rl_strdup(opened ? "give another kernel with --kernel, or build this one with that option"
-				 : disk_advice(path)));
-	rl_disks_close(fds);
+	if (rl_guest_kernel(kernel, &file, NULL) == 0)
+		good = rl_preflight(guest, file, fds, &argv, err) == 0;
 	rl_argv_free(&argv);
-	rl_error_clear(&err);
 	free(file);
+	return good;
+}
+
+static void check_disk(struct report *report, const char *path, const char *kernel)
+{
+	struct rl_guest_disk disk = {.path = path};
+	struct rl_guest guest = {.disks = &disk, .disk_count = 1};
+	struct rl_error err = RL_ERROR_NONE;
+	struct rl_buf found = RL_BUF_NONE;
+	struct rl_root root = {.state = RL_ROOT_BAD};
+	const char *advice, *before = "", *text;
+	int fds[RL_DISKS_MAX];
+	char *backing;
+	bool opened;
+
+	for (size_t i = 0; i < RL_DISKS_MAX; i++)
+		fds[i] = -1;
+	opened = follow_cow(&disk, &backing, &err) && rl_disks_open(&guest, fds, &err) == 0;
+	if (opened)
+		rl_root_look(&disk, fds[0], &root);
+	advice = root.advice;
+	if (!opened) {
+		advice = disk_advice(path);
+	} else if (root.state == RL_ROOT_BAD) {
+		before = "cannot be a root: ";
+	} else if (!check_needs(&guest, fds, kernel, &err)) {
+		root.state = RL_ROOT_BAD;
+		advice = "give another kernel with --kernel, or build this one with that option";
+	}
+	text = err.reason ? err.reason : root.found ? root.found : "can be used";
+	rl_text_escape(&found, path, strlen(path));
+	rl_buf_printf(&found, ": %s", before);
+	rl_text_escape(&found, text, strlen(text));
+	add(report, "disk", root.state != RL_ROOT_DOUBTFUL, root.state == RL_ROOT_GOOD, rl_buf_string(&found),
+		advice ? rl_strdup(advice) : NULL);
+	rl_disks_close(fds);
+	rl_error_clear(&err);
+	free(root.found);
+	free(backing);
 }
 
 static void check_pty(struct report *report)

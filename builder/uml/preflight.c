@@ -42,6 +42,8 @@ static void add(struct needs *needs, const char *name, const char *other, const 
 #define HAS_JOURNAL    0x4u
 #define OLDER_INCOMPAT 0x1eu /* filetype, recover, journal_dev, meta_bg: what ext3 knows */
 #define OLDER_RO       0x7u /* sparse_super, large_file, btree_dir */
+#define CASEFOLD       0x20000u
+#define QUOTAS         0x2100u /* quota, project */
 
 static const struct other_type {
 	const char *name, *option, *magic;
@@ -52,10 +54,13 @@ static const struct other_type {
 	{"a Btrfs", "BTRFS_FS", "_BHRfS_M", 65600},
 	{"an EROFS", "EROFS_FS", "\xe2\xe1\xf5\xe0", 1024},
 	{"an F2FS", "F2FS_FS", "\x10\x20\xf5\xf2", 1024},
+	{"a cramfs", "CRAMFS", "\x45\x3d\xcd\x28", 0},
+	{"a romfs", "ROMFS_FS", "-rom1fs-", 0},
+	{"an ISO 9660", "ISO9660_FS", "CD001", 32769},
 };
 
 /* The driver of ext4 mounts all three, as a root too: the kernel tries each type that it has. */
-static bool add_ext(struct needs *needs, const char *super)
+static bool add_ext(struct needs *needs, const char *super, bool writable)
 {
 	if (rl_get_le16(super + EXT_MAGIC_AT) != EXT_MAGIC)
 		return false;
@@ -66,24 +71,42 @@ static bool add_ext(struct needs *needs, const char *super)
 		add(needs, "EXT4_FS", "EXT3_FS", "the root, an ext3");
 	else
 		add(needs, "EXT4_FS", "EXT2_FS", "the root, an ext2");
+	if (rl_get_le32(super + EXT_INCOMPAT) & CASEFOLD)
+		add(needs, "UNICODE", NULL, "the root, which has the feature casefold");
+	if (writable && rl_get_le32(super + EXT_RO_COMPAT) & QUOTAS) {
+		add(needs, "QUOTA", NULL, "the root, which has quotas");
+		add(needs, "QFMT_V2", NULL, "the root, which has quotas");
+	}
 	return true;
 }
 
-static void add_root(struct needs *needs, int fd)
+const char *rl_other_type(int fd)
 {
-	char super[EXT_SIZE], magic[8];
+	char magic[8];
 
-	if (fd < 0)
-		return;
-	if (!rl_pread_all(fd, super, sizeof(super), EXT_START) && add_ext(needs, super))
-		return;
 	for (size_t i = 0; i < RL_COUNT(other_types); i++) {
 		const struct other_type *type = &other_types[i];
 		size_t size = strlen(type->magic);
 
 		if (!rl_pread_all(fd, magic, size, type->at) && !memcmp(magic, type->magic, size))
-			add(needs, type->option, NULL, type->name);
+			return type->name;
 	}
+	return NULL;
+}
+
+static void add_root(struct needs *needs, int fd, bool writable)
+{
+	char super[EXT_SIZE];
+	const char *other;
+
+	if (fd < 0)
+		return;
+	if (!rl_pread_all(fd, super, sizeof(super), EXT_START) && add_ext(needs, super, writable))
+		return;
+	other = rl_other_type(fd);
+	for (size_t i = 0; other && i < RL_COUNT(other_types); i++)
+		if (other_types[i].name == other)
+			add(needs, other_types[i].option, NULL, other);
 }
 
 /* ---- words of the command line ---- */
@@ -111,14 +134,16 @@ static bool matches(const char *word, const char *pattern)
 	return true;
 }
 
-/* own_root: the first disk is the root. */
-static void add_words(struct needs *needs, const struct rl_argv *argv, bool *own_root)
+/* own_root: the first disk is the root; writable: it is mounted so, if its own init runs. */
+static void add_words(struct needs *needs, const struct rl_argv *argv, bool *own_root, bool *writable)
 {
 	for (size_t i = 1; i < argv->count; i++) {
 		const char *word = argv->items[i];
 
 		if (matches(word, "root=") || matches(word, "initrd="))
 			*own_root = matches(word, "root=/dev/ubda") && !word[strlen("root=/dev/ubda")];
+		if (!strcmp(word, "ro") || !strcmp(word, "rw"))
+			*writable = word[1] == 'w';
 		if (!strcmp(word, RL_NO_HOSTFS))
 			continue;
 		for (size_t j = 0; j < RL_COUNT(word_needs); j++)
@@ -132,15 +157,15 @@ static void add_words(struct needs *needs, const struct rl_argv *argv, bool *own
 static void find_needs(
 	struct needs *needs, const struct rl_guest *guest, const int *disks, const struct rl_argv *argv)
 {
-	bool own_root = false;
+	bool own_root = false, writable = true;
 
 	if (guest->command || guest->disk_count) {
 		add(needs, "BLK_DEV_UBD", NULL, "its disks");
 		add(needs, "BINFMT_ELF", NULL, "programs");
 	}
-	add_words(needs, argv, &own_root);
+	add_words(needs, argv, &own_root, &writable);
 	if (guest->command || own_root)
-		add_root(needs, disks[0]);
+		add_root(needs, disks[0], !guest->disks[0].read_only && (guest->command || writable));
 	/* Of the init that runs a command. It brings the few devices that it needs. */
 	if (guest->command) {
 		add(needs, "EXT4_FS", "EXT2_FS", "the disk with the command");

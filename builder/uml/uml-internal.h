@@ -4,6 +4,7 @@
  *     cmdline.c   the kernel and its command line
  *     kernel.c    what a kernel's file tells of itself: its .config
  *     preflight.c what a run needs of its kernel, looked up before the boot
+ *     root.c      whether what is on a disk can be a guest's root
  *     disk.c      disks: opened and checked before the start, synced after the end
  *     place.c     where the run folder goes; can memory be mapped executable there
  *     debug.c     a guest that waits for a debugger
@@ -97,6 +98,22 @@ int rl_kernel_options(
 /* Fails if the kernel lacks what the guest's disks, command and words (those of rl_cmdline()) need. */
 int rl_preflight(const struct rl_guest *guest, const char *kernel, const int *disks,
 	const struct rl_argv *argv, struct rl_error *err);
+
+/* What the file system on a disk is, if it is one of a few that are not ext: "a squashfs"; or NULL. */
+const char *rl_other_type(int fd);
+
+/* ---- root.c ---- */
+
+enum rl_root_state { RL_ROOT_GOOD, RL_ROOT_DOUBTFUL, RL_ROOT_BAD };
+
+struct rl_root {
+	enum rl_root_state state;
+	char *found; /* what is not good about it; the caller frees it */
+	const char *advice;
+};
+
+/* Looks into a disk that is open, whether the kernel would mount it and find an init in it. */
+void rl_root_look(const struct rl_guest_disk *disk, int fd, struct rl_root *root);
 
 /* ---- disk.c ---- */
 

@@ -40,3 +40,51 @@ for what in "qemu", "kvm":
 disk, = [f for f in found if f["what"] == "disk"]
 assert not disk["good"] and disk["needed"] and "it is empty" in disk["found"] and disk["advice"], disk' <<<"$output"
 }
+
+# disk FILE MARK TEXT: what doctor says of it.
+disk() {
+    status=0
+    rootlet doctor --kernel /nowhere "$1" >found || status=$?
+    [ "$status" = 1 ]
+    grep "^$2  *disk  *$1: $3" found || { cat found; false; }
+}
+
+@test "doctor looks into images" {
+    mkdir -p root/sbin root/bin
+    cp /bin/true root/bin/tool
+    ln -s ../bin/tool root/sbin/init
+    truncate -s 20M good.img
+    mke2fs -q -t ext4 -d root good.img
+    disk good.img ok 'can be used$'
+    rootlet cow create -q good.cow good.img
+    disk good.cow ok 'can be used$'
+    rm root/sbin/init
+    ln -s /bin/tool root/bin/sh
+    rootlet pack -q -o sh.img root
+    disk sh.img ok 'can be used$'
+    # A symlink to nothing, and what is not executable.
+    ln -sf nothing root/bin/sh
+    touch root/bin/init
+    rootlet pack -q -o none.img root
+    disk none.img FAIL 'cannot be a root: it has no program /sbin/init, /etc/init, /bin/init or /bin/sh$'
+
+    cp good.img cut.img
+    truncate -s 10M cut.img
+    disk cut.img FAIL 'cannot be a root: it is cut short'
+    cp good.img groups.img
+    yes | head -c 2048 | dd of=groups.img bs=1024 seek=2 conv=notrunc status=none
+    disk groups.img FAIL 'cannot be a root: group 0 has its block bitmap at block .* outside of the file system$'
+    cp good.img super.img
+    dd if=/dev/zero of=super.img bs=1024 seek=1 count=1 conv=notrunc status=none
+    disk super.img FAIL 'cannot be a root: it holds no ext file system'
+    cp good.img journal.img
+    debugfs -w -R 'clri <8>' journal.img >/dev/null 2>&1
+    disk journal.img FAIL 'cannot be a root: its journal: '
+    cp good.img errors.img
+    debugfs -w -R 'ssv state 2' errors.img >/dev/null 2>&1
+    disk errors.img warn 'the kernel has met errors in it$'
+    yes | head -c 1M >other.img
+    disk other.img FAIL 'cannot be a root: it holds no ext file system'
+    printf hsqs | dd of=other.img conv=notrunc status=none
+    disk other.img warn 'a squashfs, and no ext file system: it is not known'
+}

@@ -338,7 +338,7 @@ static void disks(void **state)
 		assert_seen(&seen, true, "not readable and writable", "--ephemeral");
 	}
 	seen = look("disk", NULL, NULL, disk);
-	assert_true(seen.good);
+	assert_seen(&seen, true, "cannot be a root: it holds no ext file system", "rootlet build");
 	holder = hold_lock(disk);
 	seen = look("disk", NULL, NULL, disk);
 	kill(holder, SIGKILL);

@@ -302,7 +302,7 @@ static void assert_preflight(const char *config, int root, const struct rl_guest
 static void file_systems(void **state)
 {
 	static const uint32_t ext2[] = {0x38, 0x2, 0x3}, ext3[] = {0x3c, 0x6, 0x3},
-			      ext4[] = {0x3c, 0x2c2, 0x46b};
+			      ext4[] = {0x3c, 0x2c2, 0x46b}, folded[] = {0x3c, 0x202c2, 0x56b};
 	int fd = write_disk(1024 + 56, "\x53\xef", 2, ext4);
 
 	(void)state;
@@ -324,6 +324,16 @@ static void file_systems(void **state)
 	close(fd);
 	fd = write_disk(1024 + 56, "\x53\xef", 2, ext2);
 	assert_preflight("UML=y BLK_DEV_UBD=y BINFMT_ELF=y EXT2_FS=y", fd, NULL, "", NULL);
+	close(fd);
+	fd = write_disk(1024 + 56, "\x53\xef", 2, folded);
+	assert_preflight("UML=y BLK_DEV_UBD=y BINFMT_ELF=y EXT4_FS=y UNICODE=y QUOTA=y QFMT_V2=m", fd, NULL,
+		"ro", NULL);
+	assert_preflight("UML=y BLK_DEV_UBD=y BINFMT_ELF=y EXT4_FS=y QUOTA=y QFMT_V2=m", fd, NULL, "ro rw",
+		"the kernel has no UNICODE for the root, which has the feature casefold (CONFIG_UNICODE is "
+		"not "
+		"set), no QFMT_V2 for the root, which has quotas (CONFIG_QFMT_V2 is a module, which comes "
+		"too "
+		"late)");
 	close(fd);
 	fd = write_disk(65600, "_BHRfS_M", 8, NULL);
 	assert_preflight("UML=y BLK_DEV_UBD=y BINFMT_ELF=y EXT4_FS=y", fd, NULL, "",
