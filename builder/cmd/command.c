@@ -75,8 +75,10 @@ int rl_command_option(struct rl_command *command, struct rl_cmd *cmd, int id)
 		command->guest.user = cmd->value;
 		break;
 	case RL_OPT_LOG:
+		if (!*cmd->value || !strcmp(cmd->value, "-"))
+			return rl_cmd_usage(cmd, "--log takes a file's name, not '%s'", cmd->value);
 		command->log = cmd->value;
-		break;
+		return 1;
 	case 't':
 		command->guest.terminal = true;
 		break;
@@ -286,13 +288,15 @@ static int take_kept(struct rl_command *command, struct rl_cmd *cmd, const struc
 
 /* ---- */
 
-static int open_log(struct rl_command *command, struct rl_error *err)
+int rl_command_open_log(struct rl_command *command, struct rl_guest *guest, struct rl_error *err)
 {
-	command->guest.log = -1;
 	if (!command->log)
 		return 0;
-	command->guest.log = open(command->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	return command->guest.log < 0 ? rl_fail_errno(err, command->log, "open", errno) : 0;
+	command->log_fd = open(command->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (command->log_fd < 0)
+		return rl_fail_errno(err, command->log, "open", errno);
+	guest->log = &command->log_fd;
+	return 0;
 }
 
 int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_guest *guest)
@@ -316,7 +320,7 @@ int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_gue
 	guest->command = &command->guest;
 	/* The job disk is nobody's business. */
 	rl_progress_set(RL_PROGRESS_NEVER);
-	if (open_log(command, &cmd->err) || rl_guest_run(guest, &result, &cmd->err)) {
+	if (rl_command_open_log(command, guest, &cmd->err) || rl_guest_run(guest, &result, &cmd->err)) {
 		status = rl_command_failed(cmd);
 		show_log(cmd, &result.log);
 	} else {
@@ -324,13 +328,14 @@ int rl_command_run(struct rl_command *command, struct rl_cmd *cmd, struct rl_gue
 		if (collect_all(command, cmd, guest, &result) && !status)
 			status = RL_STATUS_TROUBLE;
 	}
-	rl_close(&command->guest.log);
 	rl_guest_result_free(&result);
 	return status;
 }
 
 void rl_command_free(struct rl_command *command)
 {
+	if (command->log_fd > 0)
+		close(command->log_fd);
 	rl_list_free(&command->arguments);
 	rl_list_free(&command->variables);
 	rl_list_free(&command->collects);

@@ -383,7 +383,8 @@ static int boot(struct rl_cmd *cmd, struct machine *m)
 	struct rl_guest_result result = {.status = 0};
 	int status = RL_EXIT_DONE;
 
-	if (rl_guest_run(&m->guest, &result, &cmd->err))
+	if (rl_command_open_log(&m->command, &m->guest, &cmd->err) ||
+		rl_guest_run(&m->guest, &result, &cmd->err))
 		status = rl_cmd_failed(cmd);
 	else if (result.end == RL_GUEST_OFF && result.status_lost) {
 		rl_fail(&cmd->err, m->target, "run",

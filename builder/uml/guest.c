@@ -223,6 +223,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 		.guardian = &run->guardian,
 		.messages = run->messages[0],
 		.seconds = run->guest->seconds,
+		.log = run->guest->log ? *run->guest->log : -1,
 		.name = run->name,
 		.listener = run->guest->listener,
 		.ptys = &run->ptys,
@@ -234,7 +235,7 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 	};
 	rl_talk_init(&run->session.talk);
 	if (run->guest->command) {
-		run->session.log = run->guest->command->log;
+		run->session.log = run->relay.log;
 		run->session.verbose = run->guest->command->verbose;
 		run->session.raw = run->guest->command->terminal;
 	}

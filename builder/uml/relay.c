@@ -86,18 +86,18 @@ static bool time_limit(const struct state *s, struct timespec *limit)
 	return true;
 }
 
-static void read_guest(struct state *s)
+static int read_guest(struct state *s, struct rl_error *err)
 {
 	char chunk[CHUNK];
 	ssize_t n = rl_read_some(s->guest, chunk, sizeof(chunk));
 
 	if (n < 0 && errno == EAGAIN && !s->ended)
-		return;
+		return 0;
 	if (n <= 0) {
 		/* EOF from a socket, EIO from a pty; EAGAIN would mean that a killed process holds it open. */
 		s->guest = -1;
 		rl_lines_end(&s->lines, &s->to_output);
-		return;
+		return 0;
 	}
 	s->relay->silent = false;
 	rl_tail_add(&s->relay->tail, chunk, (size_t)n);
@@ -105,6 +105,9 @@ static void read_guest(struct state *s)
 		rl_buf_bytes(&s->to_output, chunk, (size_t)n);
 	else
 		rl_lines_output(&s->lines, chunk, (size_t)n, &s->to_output);
+	if (s->relay->log >= 0 && rl_write_all(s->relay->log, chunk, (size_t)n))
+		return rl_fail_errno(err, "the guest's log", "write", errno);
+	return 0;
 }
 
 static void read_input(struct state *s)
@@ -159,8 +162,9 @@ static int handle(struct state *s, struct rl_error *err)
 		rl_hear_messages(s->relay, &s->messages, s->ended);
 	if (fds[GUEST].revents & POLLOUT)
 		rl_to_guest(s->guest, &s->to_guest);
-	if (s->guest >= 0 && !s->to_output.size && (fds[GUEST].revents & ~POLLOUT || s->ended))
-		read_guest(s);
+	if (s->guest >= 0 && !s->to_output.size && (fds[GUEST].revents & ~POLLOUT || s->ended) &&
+		read_guest(s, err))
+		return -1;
 	if (fds[INPUT].revents)
 		read_input(s);
 	if (s->to_output.size && fds[OUTPUT].revents & POLLOUT)

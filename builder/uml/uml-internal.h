@@ -377,6 +377,7 @@ struct rl_relay {
 	const struct rl_guardian *guardian;
 	int messages; /* UML's own output, non-blocking */
 	uint64_t seconds; /* time limit; 0: none */
+	int log; /* what comes from the console goes there too; -1: nowhere */
 	const char *name; /* for messages */
 	const struct rl_guest_listener *listener; /* or NULL */
 	struct rl_ptys *ptys; /* closed when the guest has ended */

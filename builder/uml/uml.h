@@ -48,7 +48,6 @@ struct rl_guest_command {
 	const char *user; /* NAME|UID[:GROUP|:GID], by the guest's own /etc/passwd; NULL: root */
 	bool terminal; /* it gets one, and ours, which must be there, becomes raw */
 	uint32_t rows, columns; /* of that */
-	int log; /* a descriptor for all of the guest's log; -1: none */
 	bool verbose; /* the guest's log goes to stderr, escaped */
 	bool mounts; /* all that is mounted when the command ends is told */
 };
@@ -98,6 +97,7 @@ struct rl_guest {
 	const char *const *append; /* further words of the kernel's command line */
 	size_t append_count;
 	uint64_t seconds; /* time limit; 0: none */
+	const int *log; /* a descriptor for all that comes from its console, as it comes; NULL: none */
 	/*
 	 * UML: its processes go where the host's scheduler puts them. Otherwise they are all on one processor, whichever is
 	 * free, which makes system calls of the guest several times as fast; also not with ncpus= in append.

@@ -60,6 +60,19 @@ guests() { running name; }
     [ -z "$(ls -A tmp)" ]
 }
 
+@test "all that comes from a guest's console goes to a file as well" {
+    echo 'echo $((6 * 7)); poweroff -f' | timeout 100 "$ROOTLET" run -o "$BATS_FILE_TMPDIR/box" --ephemeral \
+        --log log --append init=/bin/sh "$BATS_FILE_TMPDIR/box.conf" >console 2>err
+    [ ! -s err ]
+    grep -q $'^42\r$' log
+    tr -d '\r' <log | diff console -
+    run --separate-stderr timeout 100 "$ROOTLET" run -o "$BATS_FILE_TMPDIR/box" --ephemeral --log /dev/full \
+        --append init=/bin/sh "$BATS_FILE_TMPDIR/box.conf" </dev/null
+    failed 1 "the guest's log: write: No space left on device"
+    run --separate-stderr rootlet run --log - "$BATS_FILE_TMPDIR/box.conf"
+    failed 2 "--log takes a file's name, not '-'"
+}
+
 @test "of two guests of one name the pid tells which" {
     mkdir tmp a b
     (cd a && start $ONE) 

@@ -409,7 +409,7 @@ static void ends(void **state)
 static struct outcome run_command(const char *script, uint64_t seconds, struct rl_buf *output)
 {
 	static const char *const words[] = {"command"};
-	const struct rl_guest_command command = {.arguments = words, .argument_count = 1, .log = -1};
+	const struct rl_guest_command command = {.arguments = words, .argument_count = 1};
 	const struct rl_guest_disk root = {.path = disk};
 	struct rl_guest guest = {.name = "command",
 		.kernel = kernel,
