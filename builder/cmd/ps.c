@@ -24,23 +24,28 @@ static void print_guest(const struct rl_running *guest)
 	printf("%-16s %8ld %4" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " %7s  ", guest->name, (long)guest->pid,
 		guest->seconds / 3600, guest->seconds / 60 % 60, guest->seconds % 60,
 		rl_format_size(memory, guest->memory));
-	for (size_t i = 0; i < guest->disks.count; i++) {
+	for (size_t i = 0; i < guest->disk_count; i++) {
 		if (i)
 			printf(" ");
-		rl_show_name(guest->disks.items[i]);
+		rl_show_name(guest->disks[i].path);
+		if (guest->disks[i].forget)
+			printf(" (ephemeral)");
 	}
 	printf("\n");
 }
 
 static json_t *guest_json(const struct rl_running *guest)
 {
-	json_t *disks = json_array();
+	json_t *disks = json_array(), *ephemeral = json_array();
 
-	for (size_t i = 0; i < guest->disks.count; i++)
-		json_array_append_new(disks, rl_json_text(guest->disks.items[i]));
-	return json_pack("{s:o,s:I,s:I,s:I,s:o}", "name", rl_json_text(guest->name), "pid",
+	for (size_t i = 0; i < guest->disk_count; i++) {
+		json_array_append_new(disks, rl_json_text(guest->disks[i].path));
+		if (guest->disks[i].forget)
+			json_array_append_new(ephemeral, rl_json_text(guest->disks[i].path));
+	}
+	return json_pack("{s:o,s:I,s:I,s:I,s:o,s:o}", "name", rl_json_text(guest->name), "pid",
 		(json_int_t)guest->pid, "seconds", (json_int_t)guest->seconds, "memory",
-		(json_int_t)guest->memory, "disks", disks);
+		(json_int_t)guest->memory, "disks", disks, "ephemeral", ephemeral);
 }
 
 static int ps(struct rl_cmd *cmd)
@@ -81,7 +86,10 @@ static const struct rl_option ps_options[] = {
 };
 
 const struct rl_verb rl_verb_ps = {"ps", ps, "Running:", "", "list the guests that run",
-	"Those that this user has started; root sees all. PID is UML's.\n\n  rootlet ps\n", ps_options};
+	"Those that this user has started; root sees all. PID is UML's. A disk is ephemeral if what the "
+	"guest\n"
+	"writes to it is forgotten, as with run --ephemeral.\n\n  rootlet ps\n",
+	ps_options};
 
 /* ---- stop, kill ---- */
 

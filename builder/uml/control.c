@@ -120,6 +120,30 @@ static char *read_link(const char *path)
 
 /* ---- finding ---- */
 
+/* Of a COW file without a name it is the one below that counts. */
+static void add_disk(struct rl_running *guest, unsigned number, unsigned fd)
+{
+	char *path = rl_printf("/proc/%ld/fd/%u", (long)guest->pid, fd), *target = NULL;
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	uint8_t head[RL_COW_HEAD_MAX];
+	struct rl_cow cow;
+	struct stat st;
+	bool unnamed = file >= 0 && fstat(file, &st) == 0 && S_ISREG(st.st_mode) && !st.st_nlink;
+	ssize_t n = unnamed ? pread(file, head, sizeof(head), 0) : -1;
+	bool forget = n > 0 && rl_cow_is(head, (size_t)n) &&
+		      rl_cow_parse(head, (size_t)n, (uint64_t)st.st_size, path, &cow, NULL) == 0;
+
+	rl_close(&file);
+	/* The one that brings a command into the guest is nobody's business. */
+	if (!unnamed || forget || number != RL_JOB_DISK) {
+		target = forget ? rl_strdup(cow.backing) : read_link(path);
+		RL_GROW(guest->disks, guest->disk_count, guest->disk_room);
+		guest->disks[guest->disk_count++] =
+			(struct rl_running_disk){target ? target : rl_strdup("?"), forget};
+	}
+	free(path);
+}
+
 /*
  * What UML was started with: "mem=65536K", "ubd0d=/proc/self/fd/7", "umid=demo"; and QEMU: "size=65536K",
  * "driver=file,node-name=ubda,filename=/proc/self/fd/7,...", or driver=nbd and export=/proc/self/fd/7, "guest=demo".
@@ -127,7 +151,7 @@ static char *read_link(const char *path)
 static void take_word(struct rl_running *guest, const char *word)
 {
 	unsigned disk, fd;
-	char flags[16], letter;
+	char text[16], letter;
 
 	if (!strncmp(word, "umid=", 5) && !guest->name) {
 		guest->name = rl_strdup(word + 5);
@@ -138,22 +162,22 @@ static void take_word(struct rl_running *guest, const char *word)
 		rl_parse_size(word + 4, &guest->memory);
 	} else if (guest->machine && !strncmp(word, "size=", 5) && !guest->memory) {
 		rl_parse_size(word + 5, &guest->memory);
-	} else if (sscanf(word, "ubd%u%7[a-z]=/proc/self/fd/%u", &disk, flags, &fd) == 3 ||
-		   sscanf(word, "driver=%15[a-z_],node-name=ubd%c,filename=/proc/self/fd/%u", flags, &letter,
+	} else if (sscanf(word, "ubd%u%7[a-z]=/proc/self/fd/%u", &disk, text, &fd) == 3 ||
+		   sscanf(word, "ubd%u=/proc/self/fd/%u", &disk, &fd) == 2) {
+		add_disk(guest, disk, fd);
+	} else if (sscanf(word, "driver=%15[a-z_],node-name=ubd%c,filename=/proc/self/fd/%u", text, &letter,
 			   &fd) == 3 ||
 		   sscanf(word, "driver=nbd,node-name=ubd%c,export=/proc/self/fd/%u", &letter, &fd) == 2) {
-		char *path = rl_printf("/proc/%ld/fd/%u", (long)guest->pid, fd), *target = read_link(path);
-
-		rl_argv_add(&guest->disks, target ? target : "?");
-		free(target);
-		free(path);
+		add_disk(guest, (unsigned)(letter - 'a'), fd);
 	}
 }
 
 static void free_running(struct rl_running *guest)
 {
 	free(guest->name);
-	rl_argv_free(&guest->disks);
+	for (size_t i = 0; i < guest->disk_count; i++)
+		free(guest->disks[i].path);
+	free(guest->disks);
 }
 
 /* UML leads a session, and its parent is a guardian; the processes of its guest do not. */

@@ -13,6 +13,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct rl_running_disk {
+	char *path;
+	bool forget; /* what the guest writes to it goes elsewhere, and is gone with it */
+};
+
 struct rl_running {
 	char *name; /* the umid */
 	pid_t pid; /* of UML, or QEMU */
@@ -20,7 +25,8 @@ struct rl_running {
 	pid_t guardian; /* is gone when the guest and all it had is */
 	uint64_t seconds; /* since it was started */
 	uint64_t memory; /* bytes, as it was promised */
-	struct rl_argv disks; /* paths, ubda first */
+	struct rl_running_disk *disks; /* ubda first */
+	size_t disk_count, disk_room;
 };
 
 struct rl_guests {

@@ -73,6 +73,30 @@ guests() { running name; }
     failed 2 "--log takes a file's name, not '-'"
 }
 
+@test "the disks of a guest are those that were given, also where its writes are forgotten" {
+    mkdir shared
+    rootlet pack -q -o data.ext4
+    for option in --ephemeral '--ephemeral --share shared'; do
+        timeout 100 "$ROOTLET" run $option --kernel "$kernel" "$BATS_FILE_TMPDIR/box/root.ext4" --disk data.ext4,ro -- \
+            sh -c 'echo ready; exec sleep 90' >out 2>err 3>&- &
+        job=$!
+        for _ in $(seq 300); do
+            ! grep -q ready out || break
+            sleep 0.1
+        done
+        rootlet ps >list
+        rootlet ps --json >json
+        rootlet kill "$(running pid)"
+        wait $job || true
+        grep -q " $BATS_FILE_TMPDIR/box/root.ext4 (ephemeral) $PWD/data.ext4$" list || { cat list err; false; }
+        python3 -c 'import json, sys
+root, data = sys.argv[1:]
+guest, = [g for g in json.load(sys.stdin) if data in g["disks"]]
+assert guest["disks"] == [root, data] and guest["ephemeral"] == [root], guest' \
+            "$BATS_FILE_TMPDIR/box/root.ext4" "$PWD/data.ext4" <json
+    done
+}
+
 @test "of two guests of one name the pid tells which" {
     mkdir tmp a b
     (cd a && start $ONE) 
