@@ -6,6 +6,7 @@
 #include "base/host.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/scratch.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -232,22 +233,19 @@ static int run_tests(struct test *t)
 static int prepare_and_run(struct test *t)
 {
 	const char *place = getenv("TMPDIR");
-	char *folder;
+	struct rl_scratch scratch;
 	int result;
 
 	if (t->images) {
 		t->machine.folder = t->images;
 		return run_tests(t);
 	}
-	folder = rl_printf("%s/rootlet-test-XXXXXX", place && *place == '/' ? place : "/tmp");
-	if (!mkdtemp(folder)) {
-		result = rl_fail_errno(&t->cmd->err, folder, "make folder", errno);
-	} else {
-		t->machine.folder = folder;
-		result = run_tests(t) | rl_remove_tree(AT_FDCWD, folder, &t->cmd->err);
-	}
-	free(folder);
-	return result;
+	if (rl_scratch_make(
+		    &scratch, place && *place == '/' ? place : "/tmp", "rootlet-tests-", &t->cmd->err))
+		return -1;
+	t->machine.folder = scratch.path;
+	result = run_tests(t);
+	return rl_scratch_remove(&scratch, &t->cmd->err) | result;
 }
 
 static int test(struct rl_cmd *cmd)

@@ -118,6 +118,34 @@ END
     [ -z "$(ls tmp)" ] || { ls -R tmp; false; }
 }
 
+@test "what a killed one has left is removed, and what another one works with is not" {
+    recipe left-$$ <<'END'
+summary = "tests that go on for long"
+test "long"  { command = { "sleep", "1000" } }
+test "short" { command = { "true" } }
+END
+    mkdir tmp
+    export TMPDIR=$PWD/tmp
+    "$ROOTLET" test left-$$.conf long >tap 2>err 3>&- &
+    job=$!
+    for _ in $(seq 300); do
+        [ -z "$(running pid)" ] || break
+        sleep 0.1
+    done
+    folder=$(echo tmp/rootlet-tests-*)
+    touch -d '2 hours ago' "$folder"
+    rootlet test left-$$.conf short
+    [ -e "$folder/root.ext4" ]
+    kill -KILL $job
+    wait $job || true
+    touch -d '2 hours ago' "$folder"
+    mkdir tmp/rootlet-tests-young0 tmp/rootlet-test-others
+    touch -d '2 hours ago' tmp/rootlet-test-others
+    rootlet test left-$$.conf short
+    rmdir tmp/rootlet-tests-young0 tmp/rootlet-test-others
+    nothing_left
+}
+
 @test "results as JSON" {
     recipe box <<'END'
 summary = "tests for JSON"

@@ -42,7 +42,7 @@ assert (file["file"], file["line"]) == ("box.conf", 3), file'
     run --separate-stderr rootlet test -j 0 box.conf
     failed 2 "-j takes a number from 1 to 1024"
     run --separate-stderr env TMPDIR=/nowhere "$ROOTLET" test box.conf
-    failed 1 "/nowhere/rootlet-test-"
+    failed 1 "/nowhere/rootlet-tests-"
 }
 
 @test "mistakes in a test are told with their line" {
