@@ -260,24 +260,46 @@ static int take_recipe(struct rl_cmd *cmd, struct machine *m)
 	return result;
 }
 
+/* No name of a recipe, and no file with one. A folder may be called as a recipe is. */
 static bool is_image(const char *target)
+{
+	static const char *const endings[] = {".ext2", ".ext3", ".ext4", ".img", ".cow"};
+	struct stat st;
+
+	if (rl_text_before(target, ".conf") >= 0)
+		return false;
+	for (size_t i = 0; i < RL_COUNT(endings); i++)
+		if (rl_text_before(target, endings[i]) >= 0)
+			return true;
+	return strchr(target, '/') || !strcmp(target, ".") || !strcmp(target, "..") ||
+	       (stat(target, &st) == 0 && !S_ISDIR(st.st_mode));
+}
+
+static int check_image(const char *path, struct rl_error *err)
 {
 	struct stat st;
 
-	return rl_text_before(target, ".conf") < 0 && stat(target, &st) == 0 &&
-	       (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+	if (stat(path, &st))
+		return rl_fail_errno(err, path, "use as a disk", errno);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return rl_fail(err, path, "use as a disk", "it is neither a regular file nor a block device");
+	return 0;
 }
 
 /* An image alone: the guest is called as it is, without what says that it is one. */
-static void take_image(struct machine *m)
+static int take_image(struct rl_cmd *cmd, struct machine *m)
 {
 	const char *slash = strrchr(m->target, '/'), *name = slash ? slash + 1 : m->target;
-	char *base = rl_strndup(name, strcspn(name, "."));
+	char *base;
 
+	if (check_image(m->target, &cmd->err))
+		return -1;
+	base = rl_strndup(name, strcspn(name, "."));
 	add_disk(m, m->target, false);
 	rl_list_add(&m->paths, *base ? base : name);
 	m->guest.name = m->paths.items[m->paths.count - 1];
 	free(base);
+	return 0;
 }
 
 static void add_extra_disks(struct machine *m)
@@ -453,7 +475,7 @@ static int run(struct rl_cmd *cmd)
 	if (!result && !m.target)
 		m.target = m.guest.kernel;
 	else if (!result && is_image(m.target))
-		take_image(&m);
+		result = take_image(cmd, &m);
 	else if (!result)
 		result = take_recipe(cmd, &m);
 	if (!result)

@@ -111,3 +111,20 @@ load helper
         done <options
     done
 }
+
+@test "a path that is no image's is told as a path, and a name as a recipe's" {
+    mkfifo fifo
+    mkdir folder
+    for path in ./nosuch.ext4 /no/such/file nosuch.ext4 nosuch.img no.cow; do
+        run --separate-stderr rootlet run "$path"
+        failed 1 "$path: use as a disk: No such file or directory"
+    done
+    for path in . /dev/null fifo ./folder folder/; do
+        run --separate-stderr rootlet run "$path"
+        failed 1 "$path: use as a disk: it is neither a regular file nor a block device"
+    done
+    for name in nosuch folder; do
+        run --separate-stderr rootlet run $name
+        failed 1 "$name: find recipe: no recipes/images/$name.conf in "
+    done
+}
