@@ -197,6 +197,25 @@ END
     gone
 }
 
+@test "in a root that is full they have their usual place all the same, and no other" {
+    mkdir tree tree/mnt shared/more
+    truncate -s 400K tree/fill
+    cp -r "$(rootlet package -q busybox)/bin" tree/
+    rootlet pack -q -o full.ext2 --fs ext2 tree
+    # All inodes are taken.
+    for i in $(seq 100); do echo "write /dev/null f$i"; done >commands
+    debugfs -w -f commands full.ext2 >/dev/null 2>&1
+    cat >look <<'END'
+cat /mnt/shared/file; ls /mnt; touch /mnt/more/new; touch /mnt/lost
+END
+    full() { timeout 100 "$ROOTLET" run -q --kernel "$kernel" full.ext2 "$@" 3>&-; }
+    run full --share shared --share shared/more -- /bin/busybox sh -c "$(cat look)"
+    [[ $output == inside*more*shared*"touch: /mnt/lost: Read-only file system" ]]
+    [ -e shared/more/new ]
+    run --separate-stderr full --share shared=/new/place -- /bin/busybox true
+    failed 125 "/new/place: make folder in the guest: No space left on device"
+}
+
 @test "shares that are none" {
     run --separate-stderr rootlet run --kernel "$kernel" --share missing root.ext4 -- true
     failed 125 "missing: share with the guest: No such file or directory"

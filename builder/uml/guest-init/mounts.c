@@ -373,21 +373,56 @@ static bool mount_fstab(struct failure *failure)
 
 /* ---- folders of the host ---- */
 
-/* The path of a folder, with those above it. */
-static void make_folders(char *path)
+/* The path of a folder, with those above it. Returns why there is none, or 0. */
+static long make_folders(char *path)
 {
-	for (char *p = path + 1; *p; p++) {
+	long result = 0;
+
+	for (char *p = path + 1; *p && (!result || result == -EEXIST); p++) {
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		SYS(mkdir, path, 0755);
+		result = SYS(mkdir, path, 0755);
 		*p = '/';
 	}
-	SYS(mkdir, path, 0755);
+	if (!result || result == -EEXIST)
+		result = SYS(mkdir, path, 0755);
+	return result == -EEXIST ? 0 : result;
+}
+
+static bool is_empty(const char *folder)
+{
+	char entries[512]; /* one more fits, of any name */
+	int fd = (int)SYS(open, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	/* "." and "..", of 24 bytes each. */
+	bool empty = fd >= 0 && SYS(getdents64, fd, entries, sizeof(entries)) == 48;
+
+	if (fd >= 0)
+		SYS(close, fd);
+	return empty;
+}
+
+#define USUAL "/mnt"
+
+/*
+ * Where a disk is full or cannot be written to, the usual place can be made all the same, if nothing is hidden by that.
+ * *covered: that was done.
+ */
+static long make_place(char *place, bool *covered)
+{
+	long result = make_folders(place);
+
+	if (!result || !begins(place, USUAL "/") || find_byte(place + sizeof(USUAL), '/') ||
+		!is_empty(USUAL) || SYS(mount, "tmpfs", USUAL, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"))
+		return result;
+	*covered = true;
+	return make_folders(place);
 }
 
 static bool mount_shares(char **shares, struct failure *failure)
 {
+	bool covered = false;
+
 	for (uint32_t i = 0; shares[i]; i++) {
 		char *place = shares[i] + 3, name[16] = "", *at = name + sizeof(name) - 1;
 		uint32_t number = i;
@@ -397,7 +432,10 @@ static bool mount_shares(char **shares, struct failure *failure)
 			*--at = (char)('0' + number % 10);
 		while (number /= 10);
 		*--at = '/';
-		make_folders(place);
+		result = make_place(place, &covered);
+		if (result)
+			return fail(
+				failure, RL_FATE_TROUBLE, (int)-result, place, "make folder in the guest");
 		result = SYS(mount, "none", place, "hostfs", begins(shares[i], "ro:") ? MS_RDONLY : 0, at);
 		if (result == -ENODEV)
 			return fail(failure, RL_FATE_TROUBLE, (int)-result, place,
@@ -406,6 +444,9 @@ static bool mount_shares(char **shares, struct failure *failure)
 			return fail(failure, RL_FATE_TROUBLE, (int)-result, place,
 				"mount the host's folder there");
 	}
+	/* Nobody shall take it for the disk. */
+	if (covered)
+		SYS(mount, NULL, USUAL, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL);
 	return true;
 }
 
