@@ -83,7 +83,16 @@ int rl_append_check(const struct rl_guest *guest, struct rl_error *err)
 	return 0;
 }
 
-/* The words that start our init, from the job disk; the last ones, so that they hold. */
+size_t rl_append_options(const struct rl_guest *guest)
+{
+	size_t count = 0;
+
+	while (count < guest->append_count && strcmp(guest->append[count], "--") != 0)
+		count++;
+	return count;
+}
+
+/* The words that start our init, from the job disk; the last ones that are the kernel's, so that they hold. */
 static void add_job(int disk, int channel, struct rl_argv *argv)
 {
 	rl_argv_printf(argv, "ubd%drd=/proc/self/fd/%d", RL_JOB_DISK, disk);
@@ -143,7 +152,7 @@ int rl_cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error
 	const struct rl_guest *guest = boot->guest;
 	uint64_t memory = guest->memory ? guest->memory : RL_MEMORY_DEFAULT;
 	char umid[RL_UMID_MAX + 1];
-	size_t size = 0;
+	size_t size = 0, options;
 
 	/*
 	 * At a reboot UML executes argv[0] again, for ever. There is no such program in the run folder,
@@ -169,10 +178,13 @@ int rl_cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error
 		return -1;
 	if (rl_append_check(guest, err))
 		return -1;
-	for (size_t i = 0; i < guest->append_count; i++)
+	options = rl_append_options(guest);
+	for (size_t i = 0; i < options; i++)
 		rl_argv_add(argv, guest->append[i]);
 	if (guest->command)
 		add_job(boot->disks[RL_JOB_DISK], boot->channel, argv);
+	for (size_t i = options; i < guest->append_count; i++)
+		rl_argv_add(argv, guest->append[i]);
 	for (size_t i = 1; i < argv->count; i++)
 		size += strlen(argv->items[i]) + 1;
 	if (size > RL_CMDLINE_MAX)

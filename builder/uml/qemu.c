@@ -186,6 +186,7 @@ static int add_words(const struct rl_boot *boot, struct rl_argv *argv, struct rl
 	const char *disk = boot->initrd ? "vd" : "ubd";
 	char *text;
 	int result = rl_append_check(guest, err);
+	size_t options = rl_append_options(guest);
 
 	/* A panic restarts the machine at once, and a restart ends it. */
 	rl_buf_text(&words, "console=ttyS0 panic=-1");
@@ -196,12 +197,14 @@ static int add_words(const struct rl_boot *boot, struct rl_argv *argv, struct rl
 		rl_buf_printf(&words, " %s", text);
 		free(text);
 	}
-	for (size_t i = 0; i < guest->append_count; i++)
+	for (size_t i = 0; i < options; i++)
 		rl_buf_printf(&words, " %s", guest->append[i]);
-	/* The last ones, so that they hold. */
+	/* The last ones that are the kernel's, so that they hold. */
 	if (guest->command)
 		rl_buf_printf(&words, " root=/dev/%s%c ro init=/init", disk,
 			boot->initrd ? (char)('a' + guest->disk_count) : RL_JOB_DISK_LETTER[0]);
+	for (size_t i = options; i < guest->append_count; i++)
+		rl_buf_printf(&words, " %s", guest->append[i]);
 	if (!result && words.size > CMDLINE_MAX)
 		result = rl_fail(err, guest->name ? guest->name : "guest", RL_CMDLINE_ACTION,
 			"it would be %zu bytes long, and at most %d fit", words.size, CMDLINE_MAX);

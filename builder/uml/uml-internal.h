@@ -72,6 +72,8 @@ int rl_cmdline(const struct rl_boot *boot, struct rl_argv *argv, struct rl_error
 
 /* Fails if a word of the guest's is none that the kernel's command line can have. */
 int rl_append_check(const struct rl_guest *guest, struct rl_error *err);
+/* How many of these words are the kernel's: those behind a "--" are for the init. */
+size_t rl_append_options(const struct rl_guest *guest);
 #define RL_CMDLINE_ACTION "add to the kernel's command line"
 #define RL_UMID_MAX       32
 /* The guest's name as UML and QEMU take it: letters, digits, "-_.". */

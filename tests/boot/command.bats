@@ -643,6 +643,9 @@ told() {
     [ "$status" = 125 ]
     run --separate-stderr in_guest root --append root=/dev/ubdh --append init=/bin/sh -- echo 'our words win'
     [ "$output" = "our words win" ]
+    # What stands behind a -- is for an init, which is not that of the image.
+    run --separate-stderr in_guest root --append 'root=/dev/ubdh -- init=/bin/sh x' -- echo 'our words win'
+    [ "$output" = "our words win" ]
     hold root
     run --separate-stderr in_guest root -- true
     failed 125 "root: use as a disk: in use by process "
