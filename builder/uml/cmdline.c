@@ -22,12 +22,31 @@ static int absolute(const char *program, char **path, struct rl_error *err)
 	}
 	if (!S_ISREG(st.st_mode) || access(real, X_OK)) {
 		rl_fail(err, program, "find kernel", "%s",
-			S_ISREG(st.st_mode) ? "it is not executable" : "it is not a regular file");
+			S_ISREG(st.st_mode)   ? "it is not executable"
+			: S_ISDIR(st.st_mode) ? "it is a folder"
+					      : "it is not a regular file");
 		free(real);
 		return -1;
 	}
 	*path = real;
 	return 0;
+}
+
+/* No kernel has this name in PATH. A file here may be meant, but without a slash it is not. */
+static int not_in_path(const char *name, bool asked_for, struct rl_error *err)
+{
+	struct stat st;
+	bool here = asked_for && *name && stat(name, &st) == 0;
+
+	if (here && S_ISDIR(st.st_mode))
+		return rl_fail(
+			err, name, "find kernel", "it is a folder, and there is no such program in PATH");
+	if (here)
+		return rl_fail(err, name, "find kernel",
+			"there is no such program in PATH (./%s is meant by a path: --kernel ./%s)", name,
+			name);
+	return rl_fail(err, name, "find kernel",
+		"there is no such program in PATH (on Debian: apt install user-mode-linux)");
 }
 
 int rl_guest_kernel(const char *kernel, char **path, struct rl_error *err)
@@ -43,8 +62,7 @@ int rl_guest_kernel(const char *kernel, char **path, struct rl_error *err)
 	for (size_t i = 0; !kernel && !found && i < RL_COUNT(usual); i++)
 		found = rl_find_program(usual[i]);
 	if (!found)
-		return rl_fail(err, kernel ? kernel : usual[0], "find kernel",
-			"there is no such program in PATH (on Debian: apt install user-mode-linux)");
+		return not_in_path(kernel ? kernel : usual[0], kernel != NULL, err);
 	result = absolute(found, path, err);
 	free(found);
 	return result;

@@ -128,3 +128,21 @@ load helper
         failed 1 "$name: find recipe: no recipes/images/$name.conf in "
     done
 }
+
+@test "a kernel is looked for in PATH, and what was meant is told" {
+    mkdir linux
+    touch mylinux disk.img
+    truncate -s 1M disk.img
+    run --separate-stderr rootlet run --kernel mylinux disk.img
+    failed 1 "mylinux: find kernel: there is no such program in PATH (./mylinux is meant by a path: --kernel ./mylinux)"
+    run --separate-stderr rootlet run --kernel ./mylinux disk.img
+    failed 1 "./mylinux: find kernel: it is not executable"
+    run --separate-stderr rootlet run --kernel . disk.img
+    failed 1 ".: find kernel: it is a folder"
+    run --separate-stderr rootlet run --kernel ./linux disk.img
+    failed 1 "./linux: find kernel: it is a folder"
+    run --separate-stderr rootlet run --kernel frobnicate disk.img
+    failed 1 "frobnicate: find kernel: there is no such program in PATH (on Debian: apt install user-mode-linux)"
+    run --separate-stderr rootlet run --kernel '' disk.img
+    failed 1 "'': find kernel: there is no such program in PATH"
+}

@@ -256,7 +256,7 @@ static void kernels_that_are_refused(void **state)
 	guest.kernel = plain;
 	assert_refused(&guest, plain, "not executable");
 	guest.kernel = test_folder;
-	assert_refused(&guest, test_folder, "not a regular file");
+	assert_refused(&guest, test_folder, "it is a folder");
 	write_file(plain, "\177ELF", 4, 0700);
 	guest.kernel = plain;
 	assert_refused(&guest, plain, "not a User Mode Linux kernel");
