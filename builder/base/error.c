@@ -62,7 +62,9 @@ void rl_error_clear(struct rl_error *err)
 char *rl_error_text(const struct rl_error *err)
 {
 	struct rl_buf text = RL_BUF_NONE;
-	const char *part[] = {err->subject, err->action, err->reason};
+	/* A subject without a name is one, too. */
+	const char *subject = err->subject && !*err->subject ? "''" : err->subject;
+	const char *part[] = {subject, err->action, err->reason};
 
 	/* An empty word of the command line is to be seen. */
 	if (part[0] && !*part[0])

@@ -44,7 +44,7 @@ static inline bool rl_failed(const struct rl_error *err)
 /* Frees the texts, those of further errors too, and makes err empty again. */
 void rl_error_clear(struct rl_error *err);
 
-/* "SUBJECT: ACTION: REASON" of the first one, control characters escaped; the caller frees it. */
+/* "SUBJECT: ACTION: REASON" of the first one, control characters escaped, an empty subject as ''; the caller frees it. */
 char *rl_error_text(const struct rl_error *err);
 
 #endif

@@ -70,8 +70,9 @@ int rl_command_option(struct rl_command *command, struct rl_cmd *cmd, int id)
 		command->guest.folder = cmd->value;
 		break;
 	case RL_OPT_USER:
-		if (!*cmd->value)
-			return rl_cmd_usage(cmd, "--user takes a name or a number");
+		if (!*cmd->value || *cmd->value == ':')
+			return rl_cmd_usage(
+				cmd, "--user takes USER[:GROUP], names or numbers, not '%s'", cmd->value);
 		command->guest.user = cmd->value;
 		break;
 	case RL_OPT_LOG:

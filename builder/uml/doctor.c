@@ -395,7 +395,7 @@ static void check_disk(struct report *report, const char *path, const char *kern
 		advice = "give another kernel with --kernel, or build this one with that option";
 	}
 	text = err.reason ? err.reason : root.found ? root.found : "can be used";
-	rl_text_escape(&found, path, strlen(path));
+	rl_text_escape(&found, *path ? path : "''", *path ? strlen(path) : 2);
 	rl_buf_printf(&found, ": %s", before);
 	rl_text_escape(&found, text, strlen(text));
 	add(report, "disk", root.state != RL_ROOT_DOUBTFUL, root.state == RL_ROOT_GOOD, rl_buf_string(&found),

@@ -261,6 +261,8 @@ idle() { { cat /proc/stat; sleep 1; cat /proc/stat; } | awk '/^cpu[0-9]/ { print
     [ "$(in_guest root --env PATH=/:/bin -- noline 3)" = 'no line 3' ]
     run -127 --separate-stderr in_guest root -- no-such
     failed 127 "no-such: execute in the guest: No such file or directory"
+    run -127 --separate-stderr in_guest root -- ''
+    failed 127 "rootlet: '': execute in the guest: "
     run -127 --separate-stderr in_guest root -- /badline
     failed 127 "/badline: execute in the guest: No such file or directory"
     run --separate-stderr in_guest root -- /plain

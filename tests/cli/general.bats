@@ -146,3 +146,19 @@ load helper
     run --separate-stderr rootlet run --kernel '' disk.img
     failed 1 "'': find kernel: there is no such program in PATH"
 }
+
+@test "an empty argument is shown as one" {
+    for verb in stop kill; do
+        run --separate-stderr rootlet $verb ''
+        failed 1 "rootlet: '': find guest: no guest of that name is running"
+    done
+    run --separate-stderr rootlet run ''
+    failed 1 "rootlet: '': find recipe: "
+    run --separate-stderr rootlet ls ''
+    failed 1 "rootlet: '': open: No such file or directory"
+    rootlet doctor '' | grep "^FAIL  disk  *'': No such file"
+    for user in '' :5; do
+        run --separate-stderr rootlet run --user "$user" disk.img -- true
+        failed 2 "--user takes USER[:GROUP], names or numbers, not '$user'"
+    done
+}
