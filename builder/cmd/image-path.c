@@ -7,10 +7,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* A COW file without a name is that of an ephemeral guest, and says nothing to anybody: the one below does. */
+static const char *name_of(const struct rl_image *image)
+{
+	const struct rl_disk *disk = rl_image_disk(image);
+	struct stat st;
+
+	return rl_disk_cow(disk) && fstat(rl_disk_fd(disk), &st) == 0 && !st.st_nlink ? rl_disk_backing(disk)
+										      : rl_image_path(image);
+}
 
 void rl_image_warn(struct rl_cmd *cmd, struct rl_image *image)
 {
-	const char *file = rl_image_path(image), *busy;
+	const char *file = name_of(image), *busy;
 	pid_t writer = rl_image_writer(image, &busy);
 	struct rl_image_info info;
 

@@ -420,6 +420,9 @@ END
     untouched
     run --separate-stderr in_guest root --ephemeral --collect /no/such=x -- true
     failed 125 "/no/such: collect: there is no such path in it"
+    run --separate-stderr in_guest root --ephemeral --collect /tmp/new=got -- sh -c 'echo off >/tmp/new; sync; poweroff -f'
+    [ "$(cat got)" = off ]
+    grep -q "^rootlet: warning: $PWD/root: was not cleanly unmounted" <<<"$stderr" || { echo "$stderr"; false; }
     for i in 1 2 3 4; do
         (in_guest root --ephemeral -- sh -c "echo $i >/tmp/n; sync; sleep 1; cat /tmp/n" >out$i) 3>&- &
     done
