@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So many digits that 0.1 is not 0.10000000000000001. */
+#define REAL JSON_REAL_PRECISION(15)
+
 /* As it stands: make_utf8() sees to it. */
 json_t *rl_json_text(const char *text)
 {
@@ -140,7 +143,7 @@ static void put_value(json_t *value, size_t flags)
 	char *text;
 
 	make_utf8(value);
-	text = value ? json_dumps(value, flags) : NULL;
+	text = value ? json_dumps(value, flags | REAL) : NULL;
 	/* NULL would be a mistake of ours, and no output that a program can use. */
 	if (!text)
 		abort();

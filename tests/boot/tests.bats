@@ -158,4 +158,5 @@ good, bad = json.load(sys.stdin)
 assert (good["name"], good["ok"], good["status"], good["output"]) == ("good", True, 0, "hi\n"), good
 assert (bad["ok"], bad["status"], bad["why"]) == (False, 1, "status 1, and not 0"), bad
 assert bad["seconds"] > 0' <<<"$output"
+    refute grep -E '"seconds": [0-9]+\.[0-9]{4}' <<<"$output"
 }
