@@ -118,7 +118,11 @@ static int tell_end(struct rl_cmd *cmd, const struct rl_guest *guest, const stru
 	case RL_GUEST_DONE:
 		if (result->unclean)
 			rl_cmd_warn(cmd, "%s: a file system of the guest could not be unmounted", name);
-		return result->status;
+		if (!result->lost)
+			return result->status;
+		fprintf(stderr, "rootlet: %s\n", result->reason);
+		status = result->status ? result->status : RL_STATUS_TROUBLE;
+		break;
 	case RL_GUEST_NOT_FOUND:
 	case RL_GUEST_NOT_EXECUTED:
 	case RL_GUEST_NOT_STARTED:

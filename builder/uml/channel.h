@@ -61,7 +61,7 @@ enum rl_frame_type {
 	RL_FRAME_MOUNTED =
 		'M', /* stream: the disk's number, or RL_NO_DISK; the texts of a mount, each with a NUL behind it */
 	RL_FRAME_FATE = 'X', /* struct rl_fate_frame and its texts: all output was sent */
-	RL_FRAME_OVER = 'Z', /* the last; value 1: all file systems are clean, 0: one could not be made so */
+	RL_FRAME_OVER = 'Z', /* the last; value: enum rl_over */
 	/* From rootlet. */
 	RL_FRAME_INPUT = 'i', /* value: the position up to which the ring was filled, modulo 2^32 */
 	RL_FRAME_END = 'e', /* and that was all */
@@ -95,6 +95,12 @@ enum rl_fate_kind {
 	RL_FATES
 };
 
+enum rl_over {
+	RL_OVER_UNCLEAN, /* a file system could not be unmounted */
+	RL_OVER_CLEAN,
+	RL_OVER_LOST, /* some of what was written did not get to the disks */
+};
+
 /* Followed by a subject and an action, as of an error, with a NUL behind each. */
 struct rl_fate_frame {
 	uint32_t kind;
@@ -113,6 +119,7 @@ struct rl_job_head {
 	uint32_t rows, columns; /* of that */
 	uint32_t network; /* there is one, for the init to set up */
 	uint32_t mounts; /* all of them are told in the end */
+	uint32_t disks; /* how many, without the job disk */
 	uint32_t arguments, variables, shares; /* how many */
 };
 

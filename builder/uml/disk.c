@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define ACTION "use as a disk"
+#define FULL   ((uint64_t)1 << 20) /* a write that does not fit leaves what is free */
 
 /*
  * The flag "d" keeps UML from using a COW header, but it still takes the disk's size from the backing file that
@@ -165,6 +167,13 @@ int rl_disks_sync(const struct rl_guest *guest, const int *fds, struct rl_error 
 				guest->disks[i].cow ? guest->disks[i].cow : guest->disks[i].path, "sync",
 				errno);
 	return 0;
+}
+
+bool rl_disk_full(int fd)
+{
+	struct statvfs st;
+
+	return fstatvfs(fd, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < FULL;
 }
 
 void rl_disks_close(int *fds)

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LOST_ACTION "keep what the guest wrote"
+
 struct run {
 	const struct rl_guest *guest;
 	const struct rl_engine *engine;
@@ -158,6 +160,27 @@ static int start(struct run *run, struct rl_error *err)
 	return rl_console_attach(&run->console, err);
 }
 
+/* Why writes of the guest's have failed, if it is what it mostly is: a file system of ours that is full. */
+static char *lost_reason(const struct run *run)
+{
+	struct rl_error words = RL_ERROR_NONE;
+	char *text;
+
+	for (size_t i = 0; i < run->guest->disk_count && !rl_failed(&words); i++) {
+		const struct rl_guest_disk *disk = &run->guest->disks[i];
+
+		if (!disk->read_only && rl_disk_full(run->disks[i]))
+			rl_fail(&words, disk->cow && !disk->forget ? disk->cow : disk->path, LOST_ACTION,
+				"no space left %s",
+				disk->forget ? "in TMPDIR, where its changes are" : "where it is");
+	}
+	if (!rl_failed(&words))
+		rl_fail(&words, run->name, LOST_ACTION, "writing to a disk has failed");
+	text = rl_error_text(&words);
+	rl_error_clear(&words);
+	return text;
+}
+
 /* How the command ended, if the guest got as far as telling and doing all that was to be done. */
 static bool command_ended(const struct run *run, struct rl_guest_result *result)
 {
@@ -176,9 +199,12 @@ static bool command_ended(const struct run *run, struct rl_guest_result *result)
 		run->relay.stop == RL_STOP_TIMEOUT)
 		return false;
 	result->end = ends[talk->fate];
-	result->unclean = !talk->clean;
+	result->unclean = talk->how == RL_OVER_UNCLEAN;
 	if (result->end == RL_GUEST_DONE) {
 		result->status = talk->number + (talk->fate == RL_FATE_KILLED ? 128 : 0);
+		result->lost = talk->how == RL_OVER_LOST;
+		if (result->lost)
+			result->reason = lost_reason(run);
 		return true;
 	}
 	if (talk->number)

@@ -137,6 +137,7 @@ int rl_job_open(struct rl_job *job, const struct rl_guest *guest, const char *ch
 		.columns = command->columns,
 		.network = guest->network,
 		.mounts = command->mounts,
+		.disks = (uint32_t)guest->disk_count,
 		.arguments = (uint32_t)command->argument_count,
 		.variables = (uint32_t)command->variable_count,
 		.shares = (uint32_t)guest->share_count,

@@ -182,8 +182,8 @@ static int hear_channel(struct state *s, struct rl_error *err)
 	}
 	if (rl_talk_hear(s->talk, s->heard, (size_t)n, err))
 		return -1;
-	/* All is on the disks: nobody needs to see the kernel out. */
-	if (s->talk->over && s->talk->clean)
+	/* All is on the disks, or never will be: nobody needs to see the kernel out. */
+	if (s->talk->over && s->talk->how != RL_OVER_UNCLEAN)
 		kill_guest(s);
 	else if (s->talk->over && !s->ending)
 		s->end_ms = rl_now_ms() + RL_GUEST_END_MS;

@@ -153,7 +153,7 @@ static const char *take_frame(struct rl_talk *talk, const struct rl_frame *frame
 		return take_fate(talk, bytes, frame->value);
 	case RL_FRAME_OVER:
 		talk->over = true;
-		talk->clean = frame->value == 1;
+		talk->how = frame->value <= RL_OVER_LOST ? (enum rl_over)frame->value : RL_OVER_UNCLEAN;
 		break;
 	default:
 		break;

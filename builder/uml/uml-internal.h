@@ -126,6 +126,8 @@ int rl_disks_lock_check(const struct rl_guest *guest, const int *fds, struct rl_
 /* For an engine that takes no locks as UML does. It is the open file's: it lasts as long as anybody has that. */
 int rl_disk_lock(int fd, bool read_only, const char *path, struct rl_error *err);
 int rl_disks_sync(const struct rl_guest *guest, const int *fds, struct rl_error *err);
+/* Its file system on this host has no room worth the name. */
+bool rl_disk_full(int fd);
 void rl_disks_close(int *fds);
 
 /* ---- place.c ---- */
@@ -521,7 +523,8 @@ struct rl_talk {
 	enum rl_fate_kind fate;
 	int number;
 	char *subject, *action;
-	bool over, clean; /* the last word, and whether all file systems are unmounted */
+	bool over; /* the last word */
+	enum rl_over how;
 	bool deaf; /* the command reads no more */
 	struct rl_guest_mount *mounts;
 	size_t mount_count, mount_room;

@@ -173,9 +173,10 @@ struct rl_guest_result {
 	 * on a busy machine: a timer tick that comes while it leaves finds no task to belong to.
 	 */
 	bool status_lost;
-	char *reason; /* for RL_GUEST_PANIC: one line, control characters escaped */
+	char *reason; /* for RL_GUEST_PANIC, and if lost: one line, control characters escaped */
 	/* Of commands. */
 	bool unclean; /* the command ended, but a file system could not be unmounted */
+	bool lost; /* or not all that was written got to the disks: reason */
 	struct rl_guest_mount
 		*mounts; /* but the root; later ones hide those before. First what the guest's fstab names */
 	size_t mount_count;

@@ -658,6 +658,27 @@ told() {
     nothing_left
 }
 
+@test "what a full disk of ours has swallowed is told" {
+    prepare
+    skip_unless "unshare -rm true" "no user namespaces"
+    cat >full <<'END'
+mount -t tmpfs -o size=8M none small && cp --sparse=always root small/root || exit 99
+"$ROOTLET" run --kernel "$KERNEL" small/root -- sh -c 'head -c 12000000 /dev/zero | tr "\0" a >/root/f' 2>1.err
+echo $?
+rm small/root
+TMPDIR=small "$ROOTLET" run --kernel "$KERNEL" --ephemeral root -- \
+    sh -c 'head -c 12000000 /dev/zero | tr "\0" a >/root/f; exit 3' 2>2.err
+echo $?
+END
+    mkdir small
+    export ROOTLET
+    run unshare -rm bash full
+    [ "$output" = $'125\n3' ] || { echo "$output"; cat 1.err 2.err; false; }
+    head -n 1 1.err | grep -qx 'rootlet: small/root: keep what the guest wrote: no space left where it is'
+    head -n 1 2.err | grep -qx 'rootlet: root: keep what the guest wrote: no space left in TMPDIR, where its changes are'
+    nothing_left
+}
+
 @test "the guest's log: to a file, to stderr with -v" {
     prepare
     in_guest root --log log -- sh -c 'printf "from \\033[31mthe guest\\n" >/dev/console; echo out' >out 2>err

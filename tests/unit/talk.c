@@ -78,7 +78,8 @@ static void all_that_is_said(void **state)
 			assert_int_equal(rl_talk_hear(&talk, said.data + at,
 						 said.size - at < piece ? said.size - at : piece, &err),
 				0);
-		assert_true(talk.hello && talk.has_fate && talk.over && talk.clean && talk.deaf);
+		assert_true(
+			talk.hello && talk.has_fate && talk.over && talk.how == RL_OVER_CLEAN && talk.deaf);
 		assert_bytes(&talk.output[0], "out more");
 		assert_bytes(&talk.output[1], "err");
 		assert_int_equal(talk.taken, 100);
@@ -97,6 +98,28 @@ static void all_that_is_said(void **state)
 		rl_talk_free(&talk);
 	}
 	rl_buf_free(&said);
+}
+
+/* The last word: what it does not know is not taken for a good one. */
+static void how_it_is_over(void **state)
+{
+	static const enum rl_over wanted[] = {RL_OVER_UNCLEAN, RL_OVER_CLEAN, RL_OVER_LOST, RL_OVER_UNCLEAN};
+
+	(void)state;
+	for (uint32_t i = 0; i < RL_COUNT(wanted); i++) {
+		struct rl_buf said = RL_BUF_NONE;
+		struct rl_error err = RL_ERROR_NONE;
+		struct rl_talk talk;
+
+		hello(&said);
+		fate(&said, RL_FATE_EXITED, 0, "\0", 2);
+		frame(&said, RL_FRAME_OVER, 0, i, "");
+		rl_talk_init(&talk);
+		assert_int_equal(rl_talk_hear(&talk, said.data, said.size, &err), 0);
+		assert_int_equal(talk.how, wanted[i]);
+		rl_talk_free(&talk);
+		rl_buf_free(&said);
+	}
 }
 
 static void assert_wrong(struct rl_buf *said, const char *what)
@@ -367,6 +390,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_is_said),
+		cmocka_unit_test(how_it_is_over),
 		cmocka_unit_test(what_may_not_be_said),
 		cmocka_unit_test(credit),
 		cmocka_unit_test(announcements),

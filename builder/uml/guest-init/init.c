@@ -191,7 +191,10 @@ void guest_main(long *stack)
 	end_others();
 	if (entered)
 		clean = leave_root();
-	send_frame(RL_FRAME_OVER, 0, clean);
+	send_frame(RL_FRAME_OVER, 0,
+		entered && lost_writes() ? RL_OVER_LOST
+		: clean                  ? RL_OVER_CLEAN
+					 : RL_OVER_UNCLEAN);
 	/* Rootlet ends the guest now. */
 	SYS(nanosleep, &patience, NULL);
 	if (is_init())

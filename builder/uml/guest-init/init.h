@@ -3,6 +3,7 @@
  *
  *     sys.c      system calls, strings
  *     mounts.c   the guest's root and what is mounted in it; taken down again at the end
+ *     writes.c   whether all that was written has got to the disks
  *     network.c  its addresses
  *     command.c  the command's user, environment, start
  *     relay.c    its bytes to and from rootlet; its end
@@ -75,6 +76,15 @@ bool enter_root(const struct job *job, struct failure *failure);
 void tell_mounts(void);
 /* With no process left: unmounts all and makes the root read-only. False: something stays as if the power was cut. */
 bool leave_root(void);
+
+/* ---- writes.c ---- */
+
+/* Opens the first disks, so many, before anything is written to them. */
+void watch_disks(uint32_t count);
+/* All that was written to what is mounted there goes to its disk. */
+void sync_mount(const char *place);
+/* With all unmounted: some of it did not get there. */
+bool lost_writes(void);
 
 /* ---- network.c ---- */
 

@@ -452,8 +452,10 @@ static bool mount_shares(char **shares, struct failure *failure)
 
 bool enter_root(const struct job *job, struct failure *failure)
 {
-	long result = mount_writable("/dev/ubda", "/root", "auto", 0);
+	long result;
 
+	watch_disks(job->head.disks);
+	result = mount_writable("/dev/ubda", "/root", "auto", 0);
 	if (result)
 		return fail(failure, RL_FATE_TROUBLE, (int)-result, "/dev/ubda", "mount as the guest's root");
 	SYS(chdir, "/root");
@@ -598,8 +600,10 @@ static bool unmount_all(bool virtual_too, bool *busy)
 		places[count++] = place;
 	}
 	while (count--) {
-		bool done = SYS(umount2, places[count], UMOUNT_NOFOLLOW) == 0;
+		bool done;
 
+		sync_mount(places[count]);
+		done = SYS(umount2, places[count], UMOUNT_NOFOLLOW) == 0;
 		any = any || done;
 		*busy = *busy || !done;
 	}
@@ -608,7 +612,7 @@ static bool unmount_all(bool virtual_too, bool *busy)
 
 bool leave_root(void)
 {
-	bool busy;
+	bool busy, clean;
 
 	SYS(chdir, "/");
 	swap_off();
@@ -617,10 +621,12 @@ bool leave_root(void)
 	/* What was moved stands before what it needs, and is free in another round; so is what a tmpfs is mounted on. */
 	for (int i = 0; i < 16 && busy && unmount_all(true, &busy); i++)
 		;
-	if (SYS(mount, NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
-		return true;
+	clean = SYS(mount, NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0;
 	/* As Alt-SysRq-u does: whatever is open. */
-	write_file(proc, "sysrq-trigger", "u");
-	SYS(sync);
-	return false;
+	if (!clean) {
+		write_file(proc, "sysrq-trigger", "u");
+		SYS(sync);
+	}
+	sync_mount("/");
+	return clean;
 }
