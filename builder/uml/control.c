@@ -33,6 +33,10 @@
 #define MCONSOLE_VERSION 2
 #define MCONSOLE_DATA    512
 
+/* An init that does not care for the button has the kernel restart at once: nothing shall be lost then. */
+#define SYNC   "sysrq s"
+#define BUTTON "cad"
+
 struct request {
 	uint32_t magic, version, length;
 	char data[MCONSOLE_DATA];
@@ -353,20 +357,40 @@ static int get_answer(const struct rl_running *guest, int fd, struct rl_buf *ans
 	return result;
 }
 
+static bool say(int fd, const char *command)
+{
+	struct request request = {MCONSOLE_MAGIC, MCONSOLE_VERSION, (uint32_t)strlen(command), ""};
+
+	memcpy(request.data, command, request.length);
+	return send(fd, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(request);
+}
+
+bool rl_power_button(pid_t uml, const char *umid)
+{
+	const struct rl_running guest = {.name = (char *)umid, .pid = uml};
+	struct rl_error none = RL_ERROR_NONE;
+	int fd = connect_console(&guest, &none);
+	bool heard = fd >= 0 && say(fd, SYNC) && say(fd, BUTTON);
+
+	if (fd >= 0)
+		leave_console(&guest);
+	rl_close(&fd);
+	rl_error_clear(&none);
+	return heard;
+}
+
 int rl_mconsole(
 	const struct rl_running *guest, const char *command, struct rl_buf *answer, struct rl_error *err)
 {
-	struct request request = {MCONSOLE_MAGIC, MCONSOLE_VERSION, (uint32_t)strlen(command), ""};
 	int fd, result;
 
-	if (request.length >= sizeof(request.data))
+	if (strlen(command) >= MCONSOLE_DATA)
 		return rl_fail(
 			err, guest->name, "talk to", "a command of more than %d bytes", MCONSOLE_DATA - 1);
-	memcpy(request.data, command, request.length);
 	fd = connect_console(guest, err);
 	if (fd < 0)
 		return -1;
-	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t)sizeof(request))
+	if (!say(fd, command))
 		result = rl_fail_errno(err, guest->name, "talk to", errno);
 	else
 		result = get_answer(guest, fd, answer, err);
@@ -399,9 +423,8 @@ int rl_guest_stop(const struct rl_running *guest, uint64_t seconds, struct rl_er
 	struct rl_buf answer = RL_BUF_NONE;
 	int fd = watch(guest->guardian), result;
 
-	/* An init that does not care for the button has the kernel restart at once: nothing shall be lost then. */
-	rl_mconsole(guest, "sysrq s", &answer, NULL);
-	result = rl_mconsole(guest, "cad", &answer, err);
+	rl_mconsole(guest, SYNC, &answer, NULL);
+	result = rl_mconsole(guest, BUTTON, &answer, err);
 	if (!result)
 		result = wait_for_end(guest, fd, seconds, err);
 	rl_close(&fd);

@@ -20,6 +20,7 @@ struct run {
 	const struct rl_engine *engine;
 	struct rl_boot boot;
 	const char *name;
+	char umid[RL_UMID_MAX + 1];
 	char *folder;
 	int disks[RL_DISKS_MAX];
 	int messages[2]; /* UML's own output: a pipe */
@@ -229,13 +230,15 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 
 	if (command_ended(run, result))
 		return 0;
-	/* A guest that ended by itself at the same moment has ended by itself. */
-	if (relay->stop && (killed || relay->cut || run->session.talk.over)) {
-		result->end = ends[relay->stop];
-		result->status = relay->signal;
-		return 0;
-	}
-	return run->engine->conclude(&run->boot, relay, result, err);
+	/* A guest that ended by itself at the same moment has ended by itself, unless it was asked to. */
+	if (!relay->stop || (!killed && !relay->cut && !run->session.talk.over && !relay->asked))
+		return run->engine->conclude(&run->boot, relay, result, err);
+	/* Asked, it may still panic. */
+	if (!killed && relay->asked && run->engine->conclude(&run->boot, relay, result, err))
+		return -1;
+	if (result->end == RL_GUEST_OFF)
+		*result = (struct rl_guest_result){.end = ends[relay->stop], .status = relay->signal};
+	return 0;
 }
 
 static int attempt(struct run *run, struct rl_guest_result *result, struct rl_error *err)
@@ -251,6 +254,8 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 		.seconds = run->guest->seconds,
 		.log = run->guest->log ? *run->guest->log : -1,
 		.name = run->name,
+		.umid = run->umid,
+		.machine = run->guest->vm == RL_VM_QEMU,
 		.listener = run->guest->listener,
 		.ptys = &run->ptys,
 	};
@@ -312,6 +317,7 @@ int rl_guest_run(const struct rl_guest *guest, struct rl_guest_result *result, s
 		run.disks[i] = -1;
 	for (size_t i = 0; i < RL_CONSOLES_MAX; i++)
 		run.consoles[i] = -1;
+	rl_umid(guest, run.umid);
 	rl_boot_init(&run.boot, guest, run.disks);
 	run.boot.consoles = run.consoles;
 	*result = (struct rl_guest_result){.end = RL_GUEST_OFF};

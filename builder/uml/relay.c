@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A pipe that is ready takes so many bytes without blocking (PIPE_BUF). */
@@ -19,28 +18,47 @@
 /* For a reader of our output that takes nothing, once we were told to stop. */
 #define PATIENCE_MS 2000
 
-enum { LINK, GUEST, MESSAGES, INPUT, OUTPUT, WINCH, POLLED };
+enum { LINK, GUEST, MESSAGES, INPUT, OUTPUT, SIGNALS, POLLED };
 
 struct state {
 	struct rl_relay *relay;
 	struct pollfd fds[POLLED + RL_PTYS_POLLED]; /* fd -1: closed, or not wanted now */
 	size_t polled;
-	int guest, messages, input;
+	int guest, messages, input, signals;
 	struct rl_buf to_guest, to_output;
 	struct rl_escape escape;
 	struct rl_lines lines;
 	int64_t end_ms; /* when the time, or after a stop the patience, is over; INT64_MAX: never */
+	bool killed;
 	bool ended; /* the guest has; the rest of its output is still to be read and written */
 };
 
-/* Has the guest killed, unless that was done before; what it has said is still written. */
-static void stop(struct state *s, enum rl_stop why)
+/* What the guest has said is still written. */
+static void kill_guest(struct state *s)
 {
-	if (s->relay->stop)
+	if (s->killed)
 		return;
-	s->relay->stop = why;
+	s->killed = true;
 	s->end_ms = rl_now_ms() + PATIENCE_MS;
 	rl_guardian_stop(s->relay->guardian);
+}
+
+/* Has the guest's init end it, which gets some time; if nobody hears that, or the second time, it is killed. */
+static void end_guest(struct state *s, enum rl_stop why, int number)
+{
+	struct rl_relay *relay = s->relay;
+	bool again = relay->stop;
+
+	if (!again) {
+		relay->stop = why;
+		relay->signal = number;
+	}
+	if (again || s->ended || relay->machine || !rl_power_button(relay->guardian->uml, relay->umid)) {
+		kill_guest(s);
+		return;
+	}
+	relay->asked = true;
+	s->end_ms = rl_now_ms() + RL_GUEST_END_MS;
 }
 
 static void want(struct state *s, int which, int fd, short events)
@@ -62,28 +80,25 @@ static void prepare(struct state *s)
 	/* A terminal is always read: there may be the escape key. */
 	want(s, INPUT, s->to_guest.size && !s->relay->console->terminal ? -1 : s->input, POLLIN);
 	want(s, OUTPUT, STDOUT_FILENO, full ? POLLOUT : 0);
+	want(s, SIGNALS, s->signals, POLLIN);
 	s->polled = POLLED + rl_ptys_prepare(s->relay->ptys, s->fds + POLLED);
-	s->fds[WINCH].revents = 0;
 }
 
-/* How long to wait at most; false: as long as it takes. */
-static bool time_limit(const struct state *s, struct timespec *limit)
+/* How long to wait at most. */
+static int time_limit(const struct state *s)
 {
 	int64_t next = rl_ptys_next(s->relay->ptys), end = s->end_ms, left;
 
 	if (s->ended && !s->to_output.size)
 		end = 0; /* only what is in the console's buffer is still to be read */
-	else if (s->relay->stop && !s->ended)
+	else if (s->killed && !s->ended)
 		end = INT64_MAX;
 	if (next < end)
 		end = next;
 	if (end == INT64_MAX)
-		return false;
+		return -1;
 	left = end - rl_now_ms();
-	if (left < 0)
-		left = 0;
-	*limit = (struct timespec){.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
-	return true;
+	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
 static int read_guest(struct state *s, struct rl_error *err)
@@ -122,9 +137,11 @@ static void read_input(struct state *s)
 		s->input = -1;
 	else if (!s->relay->console->terminal)
 		rl_buf_bytes(&s->to_guest, chunk, (size_t)n);
-	else if (rl_escape_input(&s->escape, chunk, (size_t)n, &s->to_guest))
-		stop(s, RL_STOP_QUIT);
-	else if (before >= CHUNK)
+	else if (rl_escape_input(&s->escape, chunk, (size_t)n, &s->to_guest)) {
+		if (!s->relay->stop)
+			s->relay->stop = RL_STOP_QUIT;
+		kill_guest(s);
+	} else if (before >= CHUNK)
 		s->to_guest.size = before; /* as any terminal does that nobody reads from */
 }
 
@@ -142,19 +159,32 @@ static int write_output(struct state *s, struct rl_error *err)
 	return rl_fail_errno(err, "standard output", "write", errno);
 }
 
+static void take_signal(struct state *s)
+{
+	struct signalfd_siginfo info;
+
+	if (rl_read_some(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGWINCH)
+		rl_console_resize(s->relay->console);
+	else
+		end_guest(s, RL_STOP_SIGNAL, (int)info.ssi_signo);
+}
+
 static int handle(struct state *s, struct rl_error *err)
 {
 	const struct pollfd *fds = s->fds;
-	struct signalfd_siginfo info;
 
-	if (fds[WINCH].revents && read(fds[WINCH].fd, &info, sizeof(info)) > 0)
-		rl_console_resize(s->relay->console);
+	if (fds[SIGNALS].revents)
+		take_signal(s);
 	rl_ptys_handle(s->relay->ptys, fds + POLLED);
 	if (fds[LINK].revents) {
 		if (rl_guardian_ended(s->relay->guardian, &s->relay->end, err))
 			return -1;
 		rl_ptys_end(s->relay->ptys);
 		s->ended = true;
+		if (s->relay->asked && !s->killed)
+			s->end_ms = rl_now_ms() + PATIENCE_MS;
 		s->to_guest.size = 0;
 		s->input = -1;
 	}
@@ -180,38 +210,22 @@ static bool done(const struct state *s)
 	return s->ended && s->guest < 0 && s->messages < 0 && !s->to_output.size;
 }
 
-/* One wait. Signals come in during it and not between the look at their flag and it. */
-static int step(struct state *s, const sigset_t *blocked, const sigset_t *open, struct rl_error *err)
-{
-	struct timespec limit;
-	int number = 0;
-
-	prepare(s);
-	sigprocmask(SIG_SETMASK, blocked, NULL);
-	if (rl_signal_caught() && !s->relay->stop) {
-		s->relay->signal = rl_signal_caught();
-		stop(s, RL_STOP_SIGNAL);
-	}
-	if (ppoll(s->fds, s->polled, time_limit(s, &limit) ? &limit : NULL, open) < 0)
-		number = errno;
-	sigprocmask(SIG_SETMASK, open, NULL);
-	if (number == EINTR)
-		return 0;
-	if (number)
-		return rl_fail_errno(err, s->relay->name, "wait for the guest", number);
-	return handle(s, err);
-}
-
-static int run(struct state *s, const sigset_t *blocked, const sigset_t *open, struct rl_error *err)
+static int run(struct state *s, struct rl_error *err)
 {
 	while (!done(s)) {
-		if (rl_now_ms() >= s->end_ms && !s->relay->stop)
-			stop(s, RL_STOP_TIMEOUT);
-		if (rl_now_ms() >= s->end_ms && s->ended) {
+		if (rl_now_ms() >= s->end_ms && s->relay->stop && s->ended) {
 			s->relay->cut = true;
 			break;
 		}
-		if (step(s, blocked, open, err))
+		if (rl_now_ms() >= s->end_ms && !s->killed)
+			end_guest(s, RL_STOP_TIMEOUT, 0);
+		prepare(s);
+		if (poll(s->fds, s->polled, time_limit(s)) < 0) {
+			if (errno == EINTR)
+				continue;
+			return rl_fail_errno(err, s->relay->name, "wait for the guest", errno);
+		}
+		if (handle(s, err))
 			return -1;
 	}
 	return 0;
@@ -232,7 +246,6 @@ int64_t rl_deadline(uint64_t seconds)
 
 int rl_relay(struct rl_relay *relay, struct rl_error *err)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 	struct state s = {
 		.relay = relay,
 		.guest = relay->console->ours,
@@ -240,24 +253,22 @@ int rl_relay(struct rl_relay *relay, struct rl_error *err)
 		.input = rl_usable_input(),
 		.end_ms = rl_deadline(relay->seconds),
 	};
-	sigset_t before, open, blocked, winch;
+	sigset_t taken, before;
 	int result;
 
 	relay->silent = true;
-	sigemptyset(&winch);
-	sigaddset(&winch, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &winch, &before);
-	open = blocked = before;
-	sigaddset(&open, SIGWINCH);
-	sigaddset(&blocked, SIGWINCH);
-	for (size_t i = 0; i < RL_COUNT(numbers); i++)
-		sigaddset(&blocked, numbers[i]);
-	s.fds[WINCH] = (struct pollfd){
-		.fd = relay->console->terminal ? signalfd(-1, &winch, SFD_CLOEXEC | SFD_NONBLOCK) : -1,
-		.events = POLLIN,
-	};
-	result = run(&s, &blocked, &open, err);
-	rl_close(&s.fds[WINCH].fd);
+	rl_signals_to_take(&taken, relay->console->terminal);
+	sigprocmask(SIG_BLOCK, &taken, &before);
+	s.signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s.signals < 0)
+		result = rl_fail_errno(err, relay->name, "wait for signals", errno);
+	else {
+		/* One that came before. */
+		if (rl_signal_caught())
+			end_guest(&s, RL_STOP_SIGNAL, rl_signal_caught());
+		result = run(&s, err);
+	}
+	rl_close(&s.signals);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	rl_buf_free(&s.to_guest);
 	rl_buf_free(&s.to_output);

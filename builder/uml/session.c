@@ -347,22 +347,6 @@ static int run(struct state *s, struct rl_error *err)
 	return s->failed ? -1 : 0;
 }
 
-/* Those that are not ignored: nohup and background shells ignore some of them on purpose. */
-static void signals_to_take(sigset_t *set, bool terminal)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-
-	sigemptyset(set);
-	for (size_t i = 0; i < RL_COUNT(numbers); i++) {
-		struct sigaction action;
-
-		if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(set, numbers[i]);
-	}
-	if (terminal)
-		sigaddset(set, SIGWINCH);
-}
-
 static size_t chunk_of(int fd)
 {
 	struct stat st;
@@ -390,7 +374,7 @@ int rl_session(struct rl_session *session, struct rl_error *err)
 
 	relay->silent = true;
 	s.end_ms = s.deadline_ms;
-	signals_to_take(&taken, session->raw);
+	rl_signals_to_take(&taken, session->raw);
 	sigprocmask(SIG_BLOCK, &taken, &before);
 	s.signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s.signals < 0)

@@ -1,9 +1,11 @@
 #include "uml/uml-internal.h"
 
 #include "base/io.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #define CHUNK ((size_t)4096)
@@ -37,6 +39,21 @@ void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended)
 		rl_tail_add(&relay->said, chunk, (size_t)n);
 	else if (n == 0 || errno != EAGAIN || ended)
 		*fd = -1;
+}
+
+void rl_signals_to_take(sigset_t *set, bool terminal)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
+	sigemptyset(set);
+	for (size_t i = 0; i < RL_COUNT(numbers); i++) {
+		struct sigaction action;
+
+		if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(set, numbers[i]);
+	}
+	if (terminal)
+		sigaddset(set, SIGWINCH);
 }
 
 void rl_let_go(const int *kept, size_t count)

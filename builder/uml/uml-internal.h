@@ -43,6 +43,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -372,6 +373,11 @@ int rl_debug_ask(void);
 /* In its parent, once it is UML: leaves it stopped. */
 void rl_debug_hold(pid_t uml);
 
+/* ---- control.c ---- */
+
+/* Asks the init of a guest of UML to end, as rl_guest_stop() does, and waits for nothing. False: nobody hears it. */
+bool rl_power_button(pid_t uml, const char *umid);
+
 /* ---- relay.c ---- */
 
 enum rl_stop { RL_STOP_NOT, RL_STOP_SIGNAL, RL_STOP_TIMEOUT, RL_STOP_QUIT };
@@ -383,9 +389,12 @@ struct rl_relay {
 	uint64_t seconds; /* time limit; 0: none */
 	int log; /* what comes from the console goes there too; -1: nowhere */
 	const char *name; /* for messages */
+	const char *umid;
 	const struct rl_guest_listener *listener; /* or NULL */
 	struct rl_ptys *ptys; /* closed when the guest has ended */
-	enum rl_stop stop; /* out: why the guest was killed from here */
+	bool machine; /* it has no power button */
+	enum rl_stop stop; /* out: why the guest was ended from here */
+	bool asked; /* out: its init was asked for that, and had time for it */
 	int signal; /* out: for RL_STOP_SIGNAL */
 	struct rl_guardian_end end; /* out */
 	bool cut; /* out: some of the guest's output was not written because of stop */
@@ -411,6 +420,8 @@ ssize_t rl_output(const struct rl_relay *relay, const void *bytes, size_t size);
 void rl_to_guest(int fd, struct rl_buf *bytes);
 /* Reads some of the kernel's own output into relay->said. *fd becomes -1 at its end; ended: no more will come. */
 void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended);
+/* Those that ask us to end and are not ignored, as nohup and background shells do on purpose; a terminal's SIGWINCH. */
+void rl_signals_to_take(sigset_t *set, bool terminal);
 /* Closes all descriptors but those, any of which may be -1; 0, 1 and 2 become /dev/null. */
 void rl_let_go(const int *kept, size_t count);
 

@@ -191,8 +191,9 @@ struct rl_guest_result {
  * is put back whatever happens. Otherwise stdin is sent to the guest until it ends (the guest sees no
  * end of file), and the guest's "\r\n" is written as "\n".
  *
- * A caught signal (base/signals.h), the time limit and a stdout that cannot be written end the guest
- * at once: it is killed and has no chance to sync, as if its power was cut. Writable disks are synced
+ * At a signal that asks this process to end (base/signals.h), and at the time limit, the guest's power button is
+ * pressed, if it is UML and has booted so far: its init has 5 s to end it. Then, at a second signal, and if stdout
+ * cannot be written, it is killed and has no chance to sync, as if its power was cut. Writable disks are synced
  * afterwards.
  *
  * With a command an init of ours takes the place of the guest's own: it mounts the first disk, what a root

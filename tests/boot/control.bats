@@ -97,6 +97,38 @@ assert guest["disks"] == [root, data] and guest["ephemeral"] == [root], guest' \
     done
 }
 
+@test "a signal, and the end of its time, leave a guest's own init the time to end it; a second signal does not" {
+    mkdir tmp
+    start $ONE
+    # Its parent is timeout(1).
+    kill -TERM "$(pgrep -P $job)"
+    status=0
+    wait $job || status=$?
+    [ "$status" = 143 ] || { cat $ONE.err; false; }
+    grep -qx "rootlet: .*: run: ended by SIGTERM" $ONE.err
+    grep -q 'Requesting system poweroff' $ONE.console
+    fsck $ONE/root.ext4
+    boot -o $ONE --timeout 2 $ONE.conf
+    [ "$status" = 124 ]
+    grep -q 'still running after 2 s: ended' err
+    fsck $ONE/root.ext4
+    start $TWO
+    pid=$(pgrep -P $job)
+    kill "$pid"
+    sleep 1
+    kill "$pid"
+    status=0
+    wait $job || status=$?
+    [ "$status" = 143 ]
+    refute grep 'Requesting system poweroff' $TWO.console
+    # An init that does not care.
+    printf '#!/bin/sh\nmount -t proc p /proc; echo 0 >/proc/sys/kernel/ctrl-alt-del; trap "" INT; while :; do sleep 9; done' >deaf
+    printf 'write deaf deaf\nsif deaf mode 0100755\n' | debugfs -w -f - $ONE/root.ext4 2>debugfs.log
+    boot --kernel "$kernel" $ONE/root.ext4 --append init=/deaf --timeout 2
+    [ "$status" = 124 ]
+    [ -z "$(guests)" ]
+}
+
 @test "of two guests of one name the pid tells which" {
     mkdir tmp a b
     (cd a && start $ONE) 
