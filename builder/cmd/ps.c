@@ -137,8 +137,10 @@ static const struct rl_option stop_options[] = {
 
 const struct rl_verb rl_verb_stop = {"stop", end, "Running:", "NAME|PID...",
 	"end guests as with their power button",
-	"Their init is told Ctrl-Alt-Del, and has time to unmount; busybox's powers off.\n\n  rootlet stop "
-	"demo\n",
+	"Their init is told Ctrl-Alt-Del, and has time to unmount; busybox's powers off. Of a guest that "
+	"runs a\n"
+	"command the rootlet that runs it gets SIGTERM: the command is ended, and then the guest.\n\n"
+	"  rootlet stop demo\n",
 	stop_options};
 
 const struct rl_verb rl_verb_kill = {"kill", end, "Running:", "NAME|PID...", "end guests at once",

@@ -124,6 +124,10 @@ static char *read_link(const char *path)
 
 /* ---- finding ---- */
 
+/* In the words of a guest that runs a command: of UML, and of QEMU. */
+#define COMMAND_ROOT "root=/dev/ubd" RL_JOB_DISK_LETTER
+#define COMMAND_PORT "name=" RL_CHANNEL_PORT
+
 /* Of a COW file without a name it is the one below that counts. */
 static void add_disk(struct rl_running *guest, unsigned number, unsigned fd)
 {
@@ -162,6 +166,8 @@ static void take_word(struct rl_running *guest, const char *word)
 	} else if (!strncmp(word, "guest=", 6) && !guest->name) {
 		guest->name = rl_strdup(word + 6);
 		guest->machine = true;
+	} else if (guest->machine ? strstr(word, COMMAND_PORT) != NULL : !strcmp(word, COMMAND_ROOT)) {
+		guest->command = true;
 	} else if (!strncmp(word, "mem=", 4) && !guest->memory) {
 		rl_parse_size(word + 4, &guest->memory);
 	} else if (guest->machine && !strncmp(word, "size=", 5) && !guest->memory) {
@@ -418,17 +424,55 @@ static int wait_for_end(const struct rl_running *guest, int fd, uint64_t seconds
 		(unsigned long long)seconds);
 }
 
-int rl_guest_stop(const struct rl_running *guest, uint64_t seconds, struct rl_error *err)
+static bool same_program(pid_t a, pid_t b)
+{
+	char *path_a = rl_printf("/proc/%ld/exe", (long)a), *path_b = rl_printf("/proc/%ld/exe", (long)b);
+	struct stat x, y;
+	bool same = !stat(path_a, &x) && !stat(path_b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+
+	free(path_a);
+	free(path_b);
+	return same;
+}
+
+/* The rootlet that runs the guest and its command. If that is gone, the guest is just being ended. */
+static int signal_runner(const struct rl_running *guest, int number, struct rl_error *err)
+{
+	struct process before, now;
+	int fd, result = 0;
+
+	if (!get_process(guest->guardian, &before))
+		return 0;
+	fd = watch(before.parent);
+	/* It was the guardian's parent while we had it. */
+	if (fd >= 0 && get_process(guest->guardian, &now) && now.parent == before.parent &&
+		now.start == before.start && same_program(now.parent, now.pid) &&
+		syscall(SYS_pidfd_send_signal, fd, number, NULL, 0) && errno != ESRCH)
+		result = rl_fail_errno(err, guest->name, "stop", errno);
+	rl_close(&fd);
+	return result;
+}
+
+static int press_button(const struct rl_running *guest, struct rl_error *err)
 {
 	struct rl_buf answer = RL_BUF_NONE;
-	int fd = watch(guest->guardian), result;
+	int result;
 
 	rl_mconsole(guest, SYNC, &answer, NULL);
 	result = rl_mconsole(guest, BUTTON, &answer, err);
+	rl_buf_free(&answer);
+	return result;
+}
+
+int rl_guest_stop(const struct rl_running *guest, uint64_t seconds, struct rl_error *err)
+{
+	int fd = watch(guest->guardian), result;
+
+	/* Our init in the guest has no such button. */
+	result = guest->command ? signal_runner(guest, SIGTERM, err) : press_button(guest, err);
 	if (!result)
 		result = wait_for_end(guest, fd, seconds, err);
 	rl_close(&fd);
-	rl_buf_free(&answer);
 	return result;
 }
 

@@ -22,6 +22,7 @@ struct rl_running {
 	char *name; /* the umid */
 	pid_t pid; /* of UML, or QEMU */
 	bool machine; /* it is QEMU */
+	bool command; /* it runs one, and not its own init */
 	pid_t guardian; /* is gone when the guest and all it had is */
 	uint64_t seconds; /* since it was started */
 	uint64_t memory; /* bytes, as it was promised */
@@ -49,7 +50,10 @@ const struct rl_running *rl_guests_get(
 int rl_mconsole(
 	const struct rl_running *guest, const char *command, struct rl_buf *answer, struct rl_error *err);
 
-/* As if its power button was pressed (Ctrl-Alt-Del, for init), and waits so many seconds for its end. */
+/*
+ * As if its power button was pressed (Ctrl-Alt-Del, for init), and waits so many seconds for its end. Where it runs a
+ * command, whoever runs it gets SIGTERM.
+ */
 int rl_guest_stop(const struct rl_running *guest, uint64_t seconds, struct rl_error *err);
 /* Ends it at once: nothing is synced. */
 int rl_guest_kill(const struct rl_running *guest, struct rl_error *err);

@@ -129,6 +129,19 @@ assert guest["disks"] == [root, data] and guest["ephemeral"] == [root], guest' \
     [ -z "$(guests)" ]
 }
 
+@test "a guest that runs a command is stopped in order: its command gets SIGTERM, and its disk is sound" {
+    cp "$BATS_FILE_TMPDIR/box/root.ext4" $ONE.ext4
+    "$ROOTLET" run --kernel "$kernel" $ONE.ext4 -- sh -c 'trap "echo got; exit 7" TERM; echo ready; while :; do sleep 1; done' \
+        >out 2>err 3>&- &
+    for _ in $(seq 300); do ! grep -q ready out || break; sleep 0.1; done
+    rootlet stop $ONE
+    status=0
+    wait $! || status=$?
+    [ "$status" = 7 ] || { cat out err; false; }
+    [ "$(cat out)" = $'ready\ngot' ]
+    fsck $ONE.ext4
+}
+
 @test "of two guests of one name the pid tells which" {
     mkdir tmp a b
     (cd a && start $ONE) 
