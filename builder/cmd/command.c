@@ -138,6 +138,11 @@ static int tell_end(struct rl_cmd *cmd, const struct rl_guest *guest, const stru
 		rl_fail(&cmd->err, name, "run", "kernel panic: %s",
 			result->reason ? result->reason : "the kernel crashed");
 		break;
+	case RL_GUEST_KILLED:
+		/* The log has nothing to add. */
+		rl_fail(&cmd->err, name, "run", "its guest was " RL_KILLED_WORDS);
+		rl_cmd_failed(cmd);
+		return status;
 	case RL_GUEST_OFF:
 		rl_fail(&cmd->err, name, "run",
 			"the guest powered off, halted or rebooted before the command had ended");

@@ -15,6 +15,8 @@
 #define RL_STATUS_NOT_FOUND    127
 #define RL_STATUS_SIGNAL       128 /* and the signal's number */
 
+#define RL_KILLED_WORDS "killed from outside: by rootlet kill, or for want of memory on this host"
+
 enum { RL_OPT_ENV = 700, RL_OPT_CWD, RL_OPT_USER, RL_OPT_COLLECT, RL_OPT_LOG };
 
 #define RL_OPTIONS_COMMAND                                                                                   \

@@ -420,6 +420,10 @@ static int boot(struct rl_cmd *cmd, struct machine *m)
 			result.reason ? result.reason : "the kernel crashed");
 		rl_cmd_failed(cmd);
 		status = RL_STATUS_TROUBLE;
+	} else if (result.end == RL_GUEST_KILLED) {
+		rl_fail(&cmd->err, m->target, "run", RL_KILLED_WORDS);
+		rl_cmd_failed(cmd);
+		status = RL_STATUS_TROUBLE;
 	} else if (result.end == RL_GUEST_TIMEOUT) {
 		rl_fail(&cmd->err, m->target, "run", "still running after %llu s: ended",
 			(unsigned long long)m->guest.seconds);
@@ -519,7 +523,8 @@ const struct rl_verb rl_verb_run = {"run", run, "Running:", "NAME|IMAGE [-- COMM
 	"are\n"
 	"passed on; the guest then has 5 s to end, and a second signal kills it.\n\n"
 	"Exit status: the guest's (what it wrote to /proc/exitcode, else 0); 1 it was not started; 124 its\n"
-	"time ran out; 125 its kernel panicked or crashed; 130, 143 ended by SIGINT, SIGTERM. With a "
+	"time ran out; 125 its kernel panicked, crashed or was killed; 130, 143 ended by SIGINT, SIGTERM. "
+	"With a "
 	"command:\n"
 	"its own, 128 and the number of the signal that ended it; 124 its time ran out; 125 anything else, "
 	"as a\n"

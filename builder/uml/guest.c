@@ -230,6 +230,10 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 
 	if (command_ended(run, result))
 		return 0;
+	if (killed && !relay->stop) {
+		result->end = RL_GUEST_KILLED;
+		return 0;
+	}
 	/* A guest that ended by itself at the same moment has ended by itself, unless it was asked to. */
 	if (!relay->stop || (!killed && !relay->cut && !run->session.talk.over && !relay->asked))
 		return run->engine->conclude(&run->boot, relay, result, err);

@@ -148,7 +148,7 @@ enum rl_guest_end {
 	 */
 	RL_GUEST_OFF,
 	/*
-	 * The kernel panicked, crashed or was killed. Only the way in which its process ended decides
+	 * The kernel panicked or crashed. Only the way in which its process ended decides
 	 * that; reason has the panic's words as they stood on the console, which a guest can forge. Under QEMU, which ends
 	 * in the same way at a restart, it is these words that decide.
 	 */
@@ -156,6 +156,7 @@ enum rl_guest_end {
 	RL_GUEST_TIMEOUT, /* ended here after `seconds` */
 	RL_GUEST_SIGNAL, /* ended here because a signal asked for it: status is its number */
 	RL_GUEST_QUIT, /* ended from the terminal with the escape sequence */
+	RL_GUEST_KILLED, /* somebody else has sent its process SIGKILL, as rl_guest_kill() does */
 	/* The rest is of commands, for which RL_GUEST_OFF is an end before the command's own. */
 	RL_GUEST_DONE, /* the command ended: status is its own, or 128 and the signal that ended it */
 	RL_GUEST_NOT_FOUND, /* it could not be executed: reason */

@@ -56,6 +56,7 @@ guests() { running name; }
     status=0
     wait $job || status=$?
     [ "$status" = 125 ]
+    grep -qx 'rootlet: .*: run: killed from outside: .*' $TWO.err
     [ -z "$(guests)" ]
     [ -z "$(ls -A tmp)" ]
 }
@@ -129,7 +130,7 @@ assert guest["disks"] == [root, data] and guest["ephemeral"] == [root], guest' \
     [ -z "$(guests)" ]
 }
 
-@test "a guest that runs a command is stopped in order: its command gets SIGTERM, and its disk is sound" {
+@test "a guest that runs a command is stopped in order, and a killed one is told as such" {
     cp "$BATS_FILE_TMPDIR/box/root.ext4" $ONE.ext4
     "$ROOTLET" run --kernel "$kernel" $ONE.ext4 -- sh -c 'trap "echo got; exit 7" TERM; echo ready; while :; do sleep 1; done' \
         >out 2>err 3>&- &
@@ -140,6 +141,13 @@ assert guest["disks"] == [root, data] and guest["ephemeral"] == [root], guest' \
     [ "$status" = 7 ] || { cat out err; false; }
     [ "$(cat out)" = $'ready\ngot' ]
     fsck $ONE.ext4
+    "$ROOTLET" run --kernel "$kernel" $ONE.ext4 -- sh -c 'echo started; sleep 100' >out 2>err 3>&- &
+    for _ in $(seq 300); do ! grep -q started out || break; sleep 0.1; done
+    rootlet kill $ONE
+    status=0
+    wait $! || status=$?
+    [ "$status" = 125 ]
+    [[ $(cat err) == "rootlet: sh: run: its guest was killed from outside: "* ]] && [ "$(wc -l <err)" = 1 ]
 }
 
 @test "of two guests of one name the pid tells which" {

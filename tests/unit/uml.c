@@ -392,6 +392,10 @@ static void ends(void **state)
 	assert_int_equal(o.end, RL_GUEST_PANIC);
 	assert_string_equal(o.text, "killed by SIGSEGV");
 
+	o = run_script("kill -KILL $$", &output);
+	assert_int_equal(o.returned, 0);
+	assert_int_equal(o.end, RL_GUEST_KILLED);
+
 	/* And after a power-off there is none any more. */
 	o = run_script("echo 'reboot: Power down' >&$c; kill -ABRT $$", &output);
 	assert_int_equal(o.returned, 0);
