@@ -217,7 +217,28 @@ static bool command_ended(const struct run *run, struct rl_guest_result *result)
 	return true;
 }
 
-static int conclude(const struct run *run, struct rl_guest_result *result, struct rl_error *err)
+/*
+ * Whether somebody else has taken a disk since we looked, and so the guest could not mount it: a disk of UML's that is
+ * locked cannot be opened in the guest.
+ */
+static int check_taken(struct run *run, struct rl_error *err)
+{
+	const struct rl_talk *talk = &run->session.talk;
+	const struct rl_guest_disk *root = run->guest->disks;
+
+	if (!run->guest->disk_count || !talk->has_fate || talk->fate != RL_FATE_TROUBLE ||
+		talk->number != EAGAIN || strncmp(talk->action, "mount ", strlen("mount ")) != 0)
+		return 0;
+	if (!rl_disks_lock_check(run->guest, run->disks, err))
+		/* They are gone again. */
+		rl_fail(err, root->cow ? root->cow : root->path, "use as a disk",
+			"in use by another process");
+	/* The log would only say the same in other words. */
+	run->relay.tail.size = run->relay.said.size = 0;
+	return -1;
+}
+
+static int conclude(struct run *run, struct rl_guest_result *result, struct rl_error *err)
 {
 	static const enum rl_guest_end ends[] = {
 		[RL_STOP_SIGNAL] = RL_GUEST_SIGNAL,
@@ -228,6 +249,8 @@ static int conclude(const struct run *run, struct rl_guest_result *result, struc
 	int status = relay->end.status;
 	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 
+	if (check_taken(run, err))
+		return -1;
 	if (command_ended(run, result))
 		return 0;
 	if (killed && !relay->stop) {

@@ -658,6 +658,20 @@ told() {
     nothing_left
 }
 
+@test "of two that start at the same moment one has the disk, and the other says so" {
+    prepare
+    for i in 1 2; do
+        in_guest root -- sleep 3 2>1.err 3>&- &
+        status=0
+        in_guest root -- sleep 3 2>2.err || status=$?
+        other=0
+        wait $! || other=$?
+        [ $((status + other)) = 125 ]
+        [[ $(cat 1.err 2.err) == "rootlet: root: use as a disk: in use by "* ]] || { cat 1.err 2.err; false; }
+        [ "$(cat 1.err 2.err | wc -l)" = 1 ]
+    done
+}
+
 @test "what a full disk of ours has swallowed is told" {
     prepare
     skip_unless "unshare -rm true" "no user namespaces"
