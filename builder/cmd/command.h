@@ -25,7 +25,7 @@ enum { RL_OPT_ENV = 700, RL_OPT_CWD, RL_OPT_USER, RL_OPT_COLLECT, RL_OPT_LOG };
 		{RL_OPT_USER, "user", "USER[:GROUP]", "who runs it: names, or numbers (root)"},              \
 		{RL_OPT_COLLECT, "collect", "PATH=DST",                                                      \
 			"copy this file or folder out of the guest afterwards"},                             \
-		{RL_OPT_LOG, "log", "FILE", "all that comes from the guest's console goes there"},      \
+		{RL_OPT_LOG, "log", "FILE", "all that comes from the guest's console goes there"},           \
 	{                                                                                                    \
 		't', "tty", NULL, "the command gets our terminal"                                            \
 	}
