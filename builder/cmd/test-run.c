@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,11 @@
 #define CHUNK           ((size_t)16 * 1024)
 /* A line without an end is a prompt, if nothing more comes for so long. */
 #define PROMPT_MS 200
+/* A line that is typed waits for a prompt, or for a console that has been silent for so long: first, and later. */
+#define BOOT_MS  3000
+#define REPLY_MS 1000
+
+enum { OUT, ERR, IN, POLLED };
 
 struct running {
 	const struct rl_test_recipe *test;
@@ -30,6 +36,10 @@ struct running {
 	struct rl_expect expect;
 	pid_t pid; /* 0: none */
 	int out, err; /* -1: at its end */
+	int in; /* where test->input is typed, which is not for a command; -1: that is done */
+	size_t typed; /* bytes */
+	bool typing; /* a line is on its way */
+	bool replied; /* something has come since the last one */
 	int64_t start_ms, heard_ms; /* when it was started, and last said something */
 	bool ended; /* by us */
 };
@@ -75,6 +85,11 @@ static void make_words(const struct rl_test_runs *runs, const struct running *r,
 		rl_argv_add(argv, test->command.items[i]);
 }
 
+static bool has_console(const struct rl_test_recipe *test)
+{
+	return !test->command.count;
+}
+
 /* A file with the text, from its beginning; -1 and errno. */
 static int input_file(const char *text)
 {
@@ -89,20 +104,25 @@ static int spawn(const struct rl_test_runs *runs, struct running *r, struct rl_e
 {
 	struct rl_argv argv = RL_ARGV_NONE;
 	struct rl_spawn child = {.in = -1, .new_session = true, .die_with_parent = true};
-	int out[2] = {-1, -1}, errors[2] = {-1, -1}, result = 0;
+	int out[2] = {-1, -1}, errors[2] = {-1, -1}, in[2] = {-1, -1}, result = 0;
+	const char *input = r->test->input;
 
 	make_words(runs, r, &argv);
+	/* What is typed before somebody reads from the console may be lost: it goes through a socket, when it is time. */
 	if (pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC) ||
-		(r->test->input && (child.in = input_file(r->test->input)) < 0))
+		(input && has_console(r->test) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in)) ||
+		(input && !has_console(r->test) && (in[0] = input_file(input)) < 0))
 		result = rl_fail_errno(err, r->test->name, "start test", errno);
 	child.argv = argv.items;
+	child.in = in[0];
 	child.out = out[1];
 	child.err = errors[1];
 	if (!result)
 		result = rl_spawn(&child, &r->pid, err);
-	rl_close(&child.in);
+	rl_close(&in[0]);
 	rl_close(&out[1]);
 	rl_close(&errors[1]);
+	r->in = in[1];
 	r->out = out[0];
 	r->err = errors[0];
 	if (result)
@@ -118,6 +138,7 @@ static int start(struct state *s, struct running *r, struct rl_error *err)
 	*r = (struct running){
 		.test = s->runs->tests[index],
 		.result = &s->results[index],
+		.in = -1,
 		.out = -1,
 		.err = -1,
 	};
@@ -130,7 +151,7 @@ static int start(struct state *s, struct running *r, struct rl_error *err)
 /* A boot for which only output is expected has done its part when that has come. */
 static bool ends_early(const struct rl_test_recipe *test)
 {
-	return !test->command.count && test->output.count && !test->has_status;
+	return has_console(test) && test->output.count && !test->has_status;
 }
 
 static void look(struct running *r)
@@ -178,6 +199,7 @@ static void finish(struct state *s, struct running *r)
 static void clear(struct running *r)
 {
 	/* First, so that it waits for nobody to read. */
+	rl_close(&r->in);
 	rl_close(&r->out);
 	rl_close(&r->err);
 	if (r->pid) {
@@ -185,7 +207,7 @@ static void clear(struct running *r)
 		rl_wait(r->pid);
 	}
 	rl_expect_free(&r->expect);
-	*r = (struct running){.out = -1, .err = -1};
+	*r = (struct running){.in = -1, .out = -1, .err = -1};
 }
 
 /* ---- all of them ---- */
@@ -203,9 +225,55 @@ static void hear(struct running *r, int *fd)
 	}
 	r->heard_ms = rl_now_ms();
 	rl_buf_tail(fd == &r->out ? &r->result->output : &r->result->log, chunk, (size_t)n, TAIL_SIZE);
+	r->replied = r->replied || fd == &r->out;
 	if (fd == &r->out)
 		rl_expect_bytes(&r->expect, chunk, (size_t)n);
 	look(r);
+}
+
+/* "demo login: ", "/ # ", also with a question to the terminal behind it, as busybox has it: ESC [ 6 n. */
+static bool is_prompt(const struct rl_buf *output)
+{
+	static const char question[] = "\033[6n";
+	size_t size = output->size, end = strlen(question);
+
+	if (size >= end && !memcmp(output->data + size - end, question, end))
+		size -= end;
+	while (size && output->data[size - 1] == ' ')
+		size--;
+	return size && strchr(":#$>%?", output->data[size - 1]) && output->data[size - 1];
+}
+
+/* How long it has to be silent until a line is typed. */
+static int silence_ms(const struct running *r)
+{
+	if (r->replied && is_prompt(&r->result->output))
+		return PROMPT_MS;
+	return r->typed ? REPLY_MS : BOOT_MS;
+}
+
+/* What reads a line may throw away what came with it, as login does. */
+static void type(struct running *r)
+{
+	const char *line = r->test->input + r->typed;
+	size_t size = strcspn(line, "\n");
+	ssize_t n;
+
+	r->typing = r->typing || rl_now_ms() - r->heard_ms >= silence_ms(r);
+	if (!r->typing)
+		return;
+	size += line[size] == '\n';
+	n = send(r->in, line, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0 || !line[n]) {
+		rl_close(&r->in);
+		return;
+	}
+	r->typed += (size_t)n;
+	r->typing = (size_t)n < size;
+	r->replied = false;
+	r->heard_ms = rl_now_ms();
 }
 
 static void tell(struct state *s)
@@ -221,36 +289,56 @@ static void tell(struct state *s)
 	}
 }
 
-static void serve(struct state *s, struct running *r, const struct pollfd polls[2])
+static void serve(struct state *s, struct running *r, const struct pollfd polls[POLLED])
 {
-	if (polls[0].revents)
+	if (polls[OUT].revents)
 		hear(r, &r->out);
-	if (polls[1].revents)
+	if (polls[ERR].revents)
 		hear(r, &r->err);
 	if (r->expect.line.size && rl_now_ms() - r->heard_ms >= PROMPT_MS) {
 		rl_expect_rest(&r->expect);
 		look(r);
 	}
+	if (r->in >= 0)
+		type(r);
 	if (r->out >= 0 || r->err >= 0)
 		return;
 	finish(s, r);
 	clear(r);
 }
 
+/* How long to wait for more of its output before something is to be done; -1: as long as it takes. */
+static int patience_ms(const struct running *r)
+{
+	int64_t left;
+
+	if (r->pid && r->expect.line.size && r->expect.met < r->expect.count)
+		return PROMPT_MS;
+	if (r->in < 0 || r->typing)
+		return -1;
+	left = r->heard_ms + silence_ms(r) - rl_now_ms();
+	return left > 0 ? (int)left : 0;
+}
+
 static int step(struct state *s, struct rl_error *err)
 {
-	bool prompt = false;
+	int timeout = -1;
 
 	for (unsigned i = 0; i < s->runs->jobs; i++) {
 		struct running *r = &s->running[i];
+		struct pollfd *polls = &s->polls[POLLED * i];
+		int patience;
 
 		if (!r->pid && s->started < s->runs->count && start(s, r, err))
 			return -1;
-		s->polls[2 * i] = (struct pollfd){.fd = r->out, .events = POLLIN};
-		s->polls[2 * i + 1] = (struct pollfd){.fd = r->err, .events = POLLIN};
-		prompt = prompt || (r->pid && r->expect.line.size && r->expect.met < r->expect.count);
+		polls[OUT] = (struct pollfd){.fd = r->out, .events = POLLIN};
+		polls[ERR] = (struct pollfd){.fd = r->err, .events = POLLIN};
+		polls[IN] = (struct pollfd){.fd = r->typing ? r->in : -1, .events = POLLOUT};
+		patience = patience_ms(r);
+		if (patience >= 0 && (timeout < 0 || patience < timeout))
+			timeout = patience;
 	}
-	if (poll(s->polls, 2 * (nfds_t)s->runs->jobs, prompt ? PROMPT_MS : -1) < 0) {
+	if (poll(s->polls, POLLED * (nfds_t)s->runs->jobs, timeout) < 0) {
 		if (errno != EINTR)
 			return rl_fail_errno(err, s->runs->recipe->name, "wait for tests", errno);
 		return rl_check_interrupted(s->runs->recipe->name, "test", err);
@@ -259,7 +347,7 @@ static int step(struct state *s, struct rl_error *err)
 		return -1;
 	for (unsigned i = 0; i < s->runs->jobs; i++)
 		if (s->running[i].pid)
-			serve(s, &s->running[i], &s->polls[2 * i]);
+			serve(s, &s->running[i], &s->polls[POLLED * i]);
 	tell(s);
 	return 0;
 }
@@ -271,12 +359,12 @@ int rl_test_runs(const struct rl_test_runs *runs, struct rl_error *err)
 		.running = rl_calloc(runs->jobs, sizeof(*s.running)),
 		.results = rl_calloc(runs->count, sizeof(*s.results)),
 		.done = rl_calloc(runs->count, sizeof(*s.done)),
-		.polls = rl_calloc(2 * (size_t)runs->jobs, sizeof(*s.polls)),
+		.polls = rl_calloc(POLLED * (size_t)runs->jobs, sizeof(*s.polls)),
 	};
 	int result = 0;
 
 	for (unsigned i = 0; i < runs->jobs; i++)
-		s.running[i].out = s.running[i].err = -1;
+		s.running[i].in = s.running[i].out = s.running[i].err = -1;
 	while (!result && s.told < runs->count)
 		result = step(&s, err);
 	for (unsigned i = 0; i < runs->jobs; i++)

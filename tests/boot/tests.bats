@@ -97,6 +97,17 @@ END
     rootlet test box.conf
 }
 
+@test "what is typed waits until there is somebody to read it" {
+    recipe box <<'END'
+summary = "tests that type"
+user "root" { password = "" }
+test "a login"   { input = "root\npoweroff\n"  expect-status = 0  expect-output = { "*login: *" } }
+test "a shell"   { append = { "init=/bin/sh" }  input = "echo for'ty-t'wo\npoweroff -f\n"  expect-status = 0
+                   expect-output = { "*forty-two" } }
+END
+    rootlet test -j 2 box.conf || { rootlet test box.conf; false; }
+}
+
 @test "a signal ends the tests, and nothing is left" {
     recipe long-$$ <<'END'
 summary = "tests that go on for long"
