@@ -125,7 +125,7 @@ load helper
     done
     for name in nosuch folder; do
         run --separate-stderr rootlet run $name
-        failed 1 "$name: find recipe: no recipes/images/$name.conf in "
+        failed 1 "$name: find recipe: no "
     done
 }
 
