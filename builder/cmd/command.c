@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/progress.h"
+#include "base/signals.h"
 #include "cmd/copy-out.h"
 #include "cmd/show.h"
 #include "cmd/tree-word.h"
@@ -97,7 +98,9 @@ int rl_command_failed(struct rl_cmd *cmd)
 {
 	int status = rl_cmd_failed(cmd);
 
-	return status == RL_EXIT_USAGE ? status : RL_STATUS_TROUBLE;
+	if (status != RL_EXIT_USAGE)
+		status = rl_signal_caught() ? RL_STATUS_SIGNAL + rl_signal_caught() : RL_STATUS_TROUBLE;
+	return status;
 }
 
 /* The last lines of the guest's log, where it may say why. */

@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "machine/machine.h"
 #include "ubd/cow.h"
@@ -488,8 +489,10 @@ static int run(struct rl_cmd *cmd)
 		result = redirect_writes(cmd, &m);
 	if (!result)
 		status = start(cmd, &m);
+	else if (m.command.arguments.count || rl_signal_caught())
+		status = rl_command_failed(cmd);
 	else
-		status = m.command.arguments.count ? rl_command_failed(cmd) : rl_cmd_failed(cmd);
+		status = rl_cmd_failed(cmd);
 	rl_tap_free(m.tap.tap);
 	rl_command_free(&m.command);
 	rl_outside_free(&m.outside);

@@ -328,8 +328,13 @@ static void guard(const struct rl_guardian_job *job, int link)
 static int started(struct rl_guardian *guardian, const struct rl_guardian_job *job, struct rl_error *err)
 {
 	struct note note;
+	ssize_t n;
 
-	if (rl_read_some(guardian->link, &note, sizeof(note)) != (ssize_t)sizeof(note))
+	/* It takes but a moment, and who asks us to end is heard after that. */
+	do
+		n = read(guardian->link, &note, sizeof(note));
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(note))
 		return rl_fail(err, job->kernel, "start", "the guardian process was killed");
 	guardian->uml = note.uml;
 	if (note.kind == NOTE_NO_FOLDER)

@@ -2,6 +2,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -272,8 +273,14 @@ static int attempt(struct run *run, struct rl_guest_result *result, struct rl_er
 {
 	int status;
 
-	if (check(run, err) || start(run, err))
-		return -1;
+	if (check(run, err) || start(run, err)) {
+		if (!rl_signal_caught())
+			return -1;
+		/* Whatever it was that this has interrupted. */
+		rl_error_clear(err);
+		*result = (struct rl_guest_result){.end = RL_GUEST_SIGNAL, .status = rl_signal_caught()};
+		return 0;
+	}
 	run->relay = (struct rl_relay){
 		.console = &run->console,
 		.guardian = &run->guardian,

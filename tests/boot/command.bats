@@ -520,6 +520,21 @@ await() {
     nothing_left
 }
 
+@test "a signal is told as one, however soon it comes" {
+    prepare
+    for moment in $(seq 0 3 57); do
+        # As long after its own start, and not that of a shell.
+        status=0
+        perl -e '$SIG{INT} = "DEFAULT"; my $moment = shift; my $pid = fork;
+            exec @ARGV unless $pid; select undef, undef, undef, $moment; kill "INT", $pid; waitpid $pid, 0;
+            exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' \
+            "$(printf 0.0%02d $moment)" "$ROOTLET" run --kernel "$KERNEL" root -- sleep 100 2>err </dev/null || status=$?
+        [ "$status" = 130 ] || { echo "after $moment ms: $status"; cat err; false; }
+        [ ! -s err ] || grep -q SIGINT err || { cat err; false; }
+    done
+    nothing_left
+}
+
 @test "killed at any moment it leaves nothing behind" {
     prepare
     for delay in 0 0.005 0.01 0.02 0.03 0.04 0.05 0.06 0.08 0.1 0.12 0.15 0.2 0.3 0.5; do
