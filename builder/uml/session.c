@@ -214,8 +214,15 @@ static void read_terminal(struct state *s)
 	rl_buf_free(&keys);
 }
 
+static bool is_device(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
+}
+
 /* Straight into the ring. */
-static void read_input(struct state *s)
+static void read_input(struct state *s, struct rl_error *err)
 {
 	size_t at = (size_t)(s->filled % RL_RING_SIZE), size = ring_room(s);
 	ssize_t n;
@@ -229,8 +236,16 @@ static void read_input(struct state *s)
 	n = rl_read_some(s->input, s->session->job->ring + at, size);
 	if (n > 0)
 		s->filled += (uint64_t)n;
-	else if (n == 0 || errno != EAGAIN)
+	else if (n == 0 || errno != EAGAIN) {
+		int number = n ? errno : 0;
+
+		/* nohup(1) gives what cannot be read; EIO is the end of a terminal that was hung up. */
+		if (number && number != EBADF && !(number == EIO && is_device(s->input))) {
+			rl_fail_errno(err, "standard input", "read", number);
+			fail(s);
+		}
 		s->input = -1;
+	}
 }
 
 /* ---- to our own reader ---- */
@@ -301,7 +316,7 @@ static int handle(struct state *s, struct rl_error *err)
 	if (s->channel >= 0 && (fds[CHANNEL].revents & ~POLLOUT || s->ended) && hear_channel(s, err))
 		return -1;
 	if (fds[INPUT].revents)
-		read_input(s);
+		read_input(s, err);
 	for (int i = 0; i < 2; i++) {
 		if (fds[OUTPUT + i].revents & POLLOUT && to_write(s, i)->size)
 			write_output(s, i, err);
@@ -309,7 +324,8 @@ static int handle(struct state *s, struct rl_error *err)
 			close_stream(s, i);
 		rl_talk_credit(s->talk, (unsigned)i);
 	}
-	rl_talk_announce(s->talk, s->filled, s->input < 0);
+	/* What could not be read has no end. */
+	rl_talk_announce(s->talk, s->filled, s->input < 0 && !s->failed);
 	return 0;
 }
 

@@ -130,6 +130,17 @@ run_42() {
     [ "$SECONDS" -lt 50 ]
 }
 
+@test "a stdin that cannot be read is an error, and not an end" {
+    prepare
+    status=0
+    in_guest root -- cat <. >out 2>err || status=$?
+    [ "$status" = 125 ]
+    grep -qx 'rootlet: standard input: read: Is a directory' err
+    # What nohup(1) gives.
+    in_guest root -- cat 0>/dev/null >out
+    nothing_left
+}
+
 @test "a reader that goes is the command's SIGPIPE; two streams do not wait for each other" {
     prepare
     status=0
