@@ -49,7 +49,8 @@ guest() {
 
 # same FILE WHAT DISK: what is on standard input has the file's lines.
 same() {
-    LC_ALL=C sort >seen
+    # The guest says nothing of what JSON has beside names that are not UTF-8.
+    LC_ALL=C sed 's/,"[a-z]*_base64":"[^"]*"//g' | LC_ALL=C sort >seen
     LC_ALL=C sort "$1" | diff - seen >difference || { echo "$3: $2:"; cut -c1-1000 difference | head; return 1; }
 }
 

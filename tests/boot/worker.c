@@ -337,7 +337,7 @@ static bool do_owner(void)
 
 static bool do_times(void)
 {
-	static const int64_t times[] = {-0x80000000ll, -1, 0, 1, 0x7fffffff, 0x80000000, 0xffffffff,
+	static const int64_t times[] = {-0x80000000ll, -2, 0, 1, 0x7fffffff, 0x80000000, 0xffffffff,
 		0x100000000, 0x17fffffff, 0x37fffffff, -1000000000, 5000000000};
 	static const long parts[] = {0, 1, 999999999, 123456789};
 	struct timespec t = {times[roll(COUNT(times))], parts[roll(4)]}, both[2] = {t, t};
