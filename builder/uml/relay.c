@@ -253,23 +253,19 @@ int rl_relay(struct rl_relay *relay, struct rl_error *err)
 		.input = rl_usable_input(),
 		.end_ms = rl_deadline(relay->seconds),
 	};
-	sigset_t taken, before;
+	sigset_t before;
 	int result;
 
 	relay->silent = true;
-	rl_signals_to_take(&taken, relay->console->terminal);
-	sigprocmask(SIG_BLOCK, &taken, &before);
-	s.signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s.signals < 0)
-		result = rl_fail_errno(err, relay->name, "wait for signals", errno);
-	else {
+	s.signals = rl_take_signals(relay->console->terminal, &before, err);
+	result = s.signals < 0 ? -1 : 0;
+	if (!result) {
 		/* One that came before. */
 		if (rl_signal_caught())
 			end_guest(&s, RL_STOP_SIGNAL, rl_signal_caught());
 		result = run(&s, err);
 	}
-	rl_close(&s.signals);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	rl_give_signals_back(&s.signals, &before);
 	rl_buf_free(&s.to_guest);
 	rl_buf_free(&s.to_output);
 	return result;

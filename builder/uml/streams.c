@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define CHUNK ((size_t)4096)
@@ -41,19 +42,30 @@ void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended)
 		*fd = -1;
 }
 
-void rl_signals_to_take(sigset_t *set, bool terminal)
+int rl_take_signals(bool terminal, sigset_t *before, struct rl_error *err)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	sigset_t taken;
+	int fd;
 
-	sigemptyset(set);
+	sigemptyset(&taken);
 	for (size_t i = 0; i < RL_COUNT(numbers); i++) {
 		struct sigaction action;
 
 		if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(set, numbers[i]);
+			sigaddset(&taken, numbers[i]);
 	}
 	if (terminal)
-		sigaddset(set, SIGWINCH);
+		sigaddset(&taken, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &taken, before);
+	fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? rl_fail_errno(err, "signals", "wait for", errno) : fd;
+}
+
+void rl_give_signals_back(int *fd, const sigset_t *before)
+{
+	rl_close(fd);
+	sigprocmask(SIG_SETMASK, before, NULL);
 }
 
 void rl_let_go(const int *kept, size_t count)

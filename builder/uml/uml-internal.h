@@ -420,8 +420,12 @@ ssize_t rl_output(const struct rl_relay *relay, const void *bytes, size_t size);
 void rl_to_guest(int fd, struct rl_buf *bytes);
 /* Reads some of the kernel's own output into relay->said. *fd becomes -1 at its end; ended: no more will come. */
 void rl_hear_messages(struct rl_relay *relay, int *fd, bool ended);
-/* Those that ask us to end and are not ignored, as nohup and background shells do on purpose; a terminal's SIGWINCH. */
-void rl_signals_to_take(sigset_t *set, bool terminal);
+/*
+ * A descriptor to read those signals from that ask us to end and are not ignored, as nohup and background shells do on
+ * purpose; and a terminal's SIGWINCH. -1 and err. They are given back in any case.
+ */
+int rl_take_signals(bool terminal, sigset_t *before, struct rl_error *err);
+void rl_give_signals_back(int *fd, const sigset_t *before);
 /* Closes all descriptors but those, any of which may be -1; 0, 1 and 2 become /dev/null. */
 void rl_let_go(const int *kept, size_t count);
 
