@@ -653,8 +653,9 @@ told() {
 
 @test "a panic, a power-off, a reboot, a time limit, a root that cannot be mounted: each is told as what it is" {
     prepare
-    run --separate-stderr in_guest root -- sh -c 'echo c >/proc/sysrq-trigger'
+    run --separate-stderr in_guest root -- sh -c 'echo last; echo words; echo c >/proc/sysrq-trigger'
     told 125 "sh: run: kernel panic: sysrq triggered crash" "panic"
+    [ "$output" = $'last\nwords' ]
     run --separate-stderr in_guest root -- poweroff -f
     told 125 "poweroff: run: the guest powered off, halted or rebooted before the command had ended" "  | "
     run --separate-stderr in_guest root -- reboot -f

@@ -13,6 +13,10 @@
 
 #define INPUT_SIZE ((size_t)256 * 1024) /* read from the ring at once */
 
+/* So many pieces of output or input, none of them long after the one before, are a flood. */
+#define FLOOD_PIECES 100
+#define FLOOD_GAP_MS 100
+
 #define TERMINAL_MAX ((int32_t)128 * 1024)
 
 #define OTHERS_MS                                                                                            \
@@ -30,6 +34,9 @@ struct state {
 	uint32_t credit[2];
 	int32_t left[2]; /* what was in the pipe when the command ended; -1: it runs */
 	char *output; /* a frame */
+	int64_t piece_ms; /* when the last piece came */
+	unsigned pieces; /* of what may become a flood */
+	bool flood;
 	char words[RL_PIECE]; /* from rootlet */
 	size_t word_size;
 	int status;
@@ -74,6 +81,30 @@ static void close_end(int *fd)
 	if (*fd >= 0)
 		SYS(close, *fd);
 	*fd = -1;
+}
+
+/* ---- when it is our turn ---- */
+
+static void schedule(int policy, int priority)
+{
+	SYS(sched_setscheduler, 0, policy, &priority);
+}
+
+/*
+ * What the command writes is heard before it goes on, for it may be its last words before a panic. In a flood only once it
+ * waits, or its time slice is over: else each of its writes costs two switches of task.
+ */
+static void set_pace(struct state *s)
+{
+	int64_t now = now_ms();
+	bool flood;
+
+	s->pieces = now - s->piece_ms > FLOOD_GAP_MS ? 0 : s->pieces + 1;
+	s->piece_ms = now;
+	flood = s->pieces >= FLOOD_PIECES;
+	if (flood != s->flood)
+		schedule(flood ? SCHED_BATCH : SCHED_FIFO, flood ? 0 : 1);
+	s->flood = flood;
 }
 
 /* ---- stdin ---- */
@@ -129,10 +160,12 @@ static void write_input(struct state *s)
 	if (s->input_at == s->input_size)
 		return;
 	n = SYS(write, s->ends->in, s->input + s->input_at, s->input_size - s->input_at);
-	if (n > 0)
+	if (n > 0) {
 		s->input_at += (size_t)n;
-	else if (n != -EAGAIN && n != -EINTR)
+		set_pace(s);
+	} else if (n != -EAGAIN && n != -EINTR) {
 		go_deaf(s);
+	}
 }
 
 /* As much as goes without waiting. */
@@ -176,6 +209,7 @@ static void move_output(struct state *s, int i)
 		if (s->left[i] > 0)
 			s->left[i] -= (int32_t)n;
 		send_bytes(RL_FRAME_OUTPUT, (uint8_t)i, NULL, (size_t)n);
+		set_pace(s);
 	} else if (n != -EAGAIN && n != -EINTR) {
 		close_output(s, i); /* EIO is a terminal's end */
 	} else if (s->ended) {
@@ -299,13 +333,6 @@ static void wait_for_something(struct state *s, const uint64_t *open)
 			move_output(s, i);
 }
 
-static void schedule(int policy)
-{
-	int priority = 0;
-
-	SYS(sched_setscheduler, 0, policy, &priority);
-}
-
 int relay(const struct job *job, int disk, struct ends *ends)
 {
 	static struct state s;
@@ -320,8 +347,7 @@ int relay(const struct job *job, int disk, struct ends *ends)
 	s.left[1] = ends->out[1] < 0 ? 0 : -1;
 	s.credit[0] = s.credit[1] = RL_WINDOW;
 	catch_children(&open);
-	/* Only once the command waits, or its time slice is over: else each of its writes costs two switches of task. */
-	schedule(SCHED_BATCH);
+	schedule(SCHED_FIFO, 1);
 	for (;;) {
 		if (!s.ended && child_ended)
 			reap(&s);
