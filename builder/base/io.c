@@ -109,6 +109,11 @@ int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset)
 	return 0;
 }
 
+bool rl_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 bool rl_is_zero(const void *bytes, size_t size)
 {
 	const uint8_t *p = bytes;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /*
@@ -26,6 +27,8 @@ int rl_pwrite_all(int fd, const void *data, size_t size, uint64_t offset);
 /* Writes bytes, and leaves holes where there are whole blocks of zeros, in a file that has holes there yet. */
 int rl_pwrite_sparse(int fd, const void *data, size_t size, uint64_t offset);
 bool rl_is_zero(const void *data, size_t size);
+/* Whether they are of one file, under whatever names. */
+bool rl_same_file(const struct stat *a, const struct stat *b);
 
 /* Appends a whole file to buf; more than limit bytes is an error. "-" is not special; name is for messages. */
 int rl_read_file(const char *path, size_t limit, struct rl_buf *buf, struct rl_error *err);

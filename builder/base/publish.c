@@ -37,8 +37,7 @@ static bool is_standard_output(const struct stat *st)
 	struct stat standard;
 
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fstat(fd, &standard) == 0 && standard.st_dev == st->st_dev &&
-			standard.st_ino == st->st_ino)
+		if (fstat(fd, &standard) == 0 && rl_same_file(&standard, st))
 			return true;
 	return false;
 }
@@ -77,7 +76,7 @@ static bool is_named(int dirfd, const char *name, int fd)
 	struct stat a, b;
 
 	return fstatat(dirfd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &b) == 0 &&
-	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+	       rl_same_file(&a, &b);
 }
 
 /*

@@ -77,7 +77,7 @@ static enum lock_result try_lock(struct rl_store_lock *lock, struct rl_error *er
 	}
 	if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0) {
 		if (fstat(lock->fd, &mine) == 0 && stat(lock->path, &there) == 0 &&
-			mine.st_ino == there.st_ino && mine.st_dev == there.st_dev)
+			rl_same_file(&mine, &there))
 			return LOCK_TAKEN;
 	} else if (errno != EWOULDBLOCK && errno != EINTR) {
 		rl_fail_errno(err, lock->path, "lock", errno);

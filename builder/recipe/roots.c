@@ -1,5 +1,6 @@
 #include "recipe/recipe-internal.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -58,7 +59,7 @@ static void add_root(struct rl_recipe_roots *roots, const char *folder)
 	free(recipes);
 	for (size_t i = 0; i < roots->folders.count && !known; i++) {
 		recipes = in_root(roots->folders.items[i], "recipes");
-		known = !stat(recipes, &other) && other.st_dev == st.st_dev && other.st_ino == st.st_ino;
+		known = !stat(recipes, &other) && rl_same_file(&other, &st);
 		free(recipes);
 	}
 	if (!known)

@@ -345,8 +345,7 @@ int rl_cow_create(const char *path, const char *backing, bool replace, struct rl
 	if (!lstat(path, &st)) {
 		if (!replace)
 			return rl_fail(err, path, "create", "it exists already (--force replaces it)");
-		if (!stat(path, &st) && !stat(backing, &below) && st.st_dev == below.st_dev &&
-			st.st_ino == below.st_ino)
+		if (!stat(path, &st) && !stat(backing, &below) && rl_same_file(&st, &below))
 			return rl_fail(err, path, "create", "it is the backing file");
 		if (rl_lock_check(path, true, "replace", err))
 			return -1;
@@ -397,7 +396,7 @@ static bool same_file(int fd, const char *path)
 {
 	struct stat a, b;
 
-	return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return !fstat(fd, &a) && !stat(path, &b) && rl_same_file(&a, &b);
 }
 
 static int keep_changes(struct writing *w)
@@ -470,8 +469,7 @@ static int check_output(
 	struct stat own;
 
 	for (size_t i = 0; i < RL_COUNT(fds); i++)
-		if (fds[i] >= 0 && !fstat(fds[i], &own) && own.st_dev == st->st_dev &&
-			own.st_ino == st->st_ino)
+		if (fds[i] >= 0 && !fstat(fds[i], &own) && rl_same_file(&own, st))
 			return rl_fail(err, name, "write", "%s", what[i]);
 	return 0;
 }

@@ -428,7 +428,7 @@ static bool same_program(pid_t a, pid_t b)
 {
 	char *path_a = rl_printf("/proc/%ld/exe", (long)a), *path_b = rl_printf("/proc/%ld/exe", (long)b);
 	struct stat x, y;
-	bool same = !stat(path_a, &x) && !stat(path_b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+	bool same = !stat(path_a, &x) && !stat(path_b, &y) && rl_same_file(&x, &y);
 
 	free(path_a);
 	free(path_b);

@@ -53,7 +53,7 @@ static bool same_disk(const struct stat *a, const struct stat *b)
 {
 	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
 		return a->st_rdev == b->st_rdev;
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+	return rl_same_file(a, b);
 }
 
 /* UML opens what the header names, so that has to be the disk that is meant. */
