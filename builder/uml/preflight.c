@@ -80,7 +80,7 @@ static bool add_ext(struct needs *needs, const char *super, bool writable)
 	return true;
 }
 
-const char *rl_other_type(int fd)
+static const struct other_type *find_other(int fd)
 {
 	char magic[8];
 
@@ -89,24 +89,30 @@ const char *rl_other_type(int fd)
 		size_t size = strlen(type->magic);
 
 		if (!rl_pread_all(fd, magic, size, type->at) && !memcmp(magic, type->magic, size))
-			return type->name;
+			return type;
 	}
 	return NULL;
+}
+
+const char *rl_other_type(int fd)
+{
+	const struct other_type *other = find_other(fd);
+
+	return other ? other->name : NULL;
 }
 
 static void add_root(struct needs *needs, int fd, bool writable)
 {
 	char super[EXT_SIZE];
-	const char *other;
+	const struct other_type *other;
 
 	if (fd < 0)
 		return;
 	if (!rl_pread_all(fd, super, sizeof(super), EXT_START) && add_ext(needs, super, writable))
 		return;
-	other = rl_other_type(fd);
-	for (size_t i = 0; other && i < RL_COUNT(other_types); i++)
-		if (other_types[i].name == other)
-			add(needs, other_types[i].option, NULL, other);
+	other = find_other(fd);
+	if (other)
+		add(needs, other->option, NULL, other->name);
 }
 
 /* ---- words of the command line ---- */
