@@ -12,16 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK ((size_t)1 << 18)
-
 static void tell_trouble(const char *path, const char *reason, void *context)
 {
 	struct rl_copy_out *c = context;
-	struct rl_error err = RL_ERROR_NONE;
 
-	rl_fail(&err, path, "copy", "%s", reason);
-	rl_show_trouble(c->cmd, &err);
-	rl_error_clear(&err);
+	rl_show_problem(c->cmd, path, "copy", reason);
 }
 
 static bool spares(const struct stat *st, void *context)
@@ -82,30 +77,26 @@ int rl_copy_out(struct rl_copy_out *c, const struct rl_node *node)
 	return result;
 }
 
+struct output {
+	const char *path;
+	struct rl_error *err;
+};
+
+static int write_piece(const void *bytes, size_t size, uint64_t offset, void *context)
+{
+	const struct output *o = context;
+
+	(void)offset;
+	if (rl_write_all(STDOUT_FILENO, bytes, size))
+		return rl_fail_errno(o->err, "standard output", "write", errno);
+	return rl_check_interrupted(o->path, "copy", o->err);
+}
+
 int rl_copy_to_output(struct rl_cmd *cmd, const struct rl_node *node, const char *path)
 {
-	const struct rl_inode *inode = node->inode;
-	struct rl_bytes bytes;
-	char *chunk;
-	int result;
+	struct output output = {path, &cmd->err};
 
-	if (!S_ISREG(inode->mode))
+	if (!S_ISREG(node->inode->mode))
 		return rl_fail(&cmd->err, path, "copy", "only a regular file goes to standard output");
-	result = rl_content_open(inode, &bytes, &cmd->err);
-	chunk = rl_alloc(CHUNK);
-	for (uint64_t at = 0; !result && at < inode->size; at += CHUNK) {
-		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
-
-		if (rl_content_read(inode, &bytes, chunk, n, at))
-			result = rl_fail_errno(&cmd->err, path, "read", errno);
-		else if (rl_write_all(STDOUT_FILENO, chunk, n))
-			result = rl_fail_errno(&cmd->err, "standard output", "write", errno);
-		else
-			result = rl_check_interrupted(path, "copy", &cmd->err);
-	}
-	if (!result)
-		result = rl_content_verify(inode, &bytes, &cmd->err);
-	rl_content_close(&bytes);
-	free(chunk);
-	return result;
+	return rl_content_each(node->inode, path, write_piece, &output, &cmd->err);
 }

@@ -43,7 +43,6 @@ static int check_folder(struct copying *c)
 static int copy_found(struct copying *c, const struct rl_node *node)
 {
 	char *path, *subject;
-
 	int result;
 
 	if (c->out.to && (!rl_is_dir(node->inode) || c->recursive))

@@ -62,11 +62,8 @@ static void print_usage(const struct usage *u, const char *path, uint64_t size)
 	const char *image = u->several ? rl_image_path(u->image) : NULL;
 
 	if (u->json) {
-		json_t *object = json_object();
+		json_t *object = rl_show_object(image, path, NULL, NULL);
 
-		if (image)
-			json_object_set_new(object, "image", rl_json_text(image));
-		json_object_set_new(object, "path", rl_json_text(path));
 		json_object_set_new(object, "bytes", json_integer((json_int_t)size));
 		rl_json_print_line(object);
 		return;

@@ -89,6 +89,21 @@ static void make_utf8(json_t *value)
 	}
 }
 
+json_t *rl_json_hex(const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+	struct rl_buf hex = RL_BUF_NONE;
+	json_t *value;
+	char *text;
+
+	for (size_t i = 0; i < size; i++)
+		rl_buf_printf(&hex, "%02x", p[i]);
+	text = rl_buf_string(&hex);
+	value = json_string(text);
+	free(text);
+	return value;
+}
+
 void rl_json_set(json_t *object, const char *key, json_t *value)
 {
 	json_t *text = is_utf8(key) ? json_string(key) : escaped(key);

@@ -10,6 +10,8 @@
  * that has it as NAME gets its bytes, too, as NAME_base64.
  */
 json_t *rl_json_text(const char *text);
+/* Bytes of any kind, as hexadecimal digits. */
+json_t *rl_json_hex(const void *bytes, size_t size);
 /* Sets a member whose key comes from elsewhere, and so is escaped in the same way; gives the value up. */
 void rl_json_set(json_t *object, const char *key, json_t *value);
 

@@ -177,11 +177,8 @@ static void print_json(const struct row *row, const char *image, const char *pat
 	if (row->known) {
 		rl_show_json_of(image, path, &row->inode, row->target);
 	} else {
-		json_t *object = json_object();
+		json_t *object = rl_show_object(image, path, NULL, NULL);
 
-		if (image)
-			json_object_set_new(object, "image", rl_json_text(image));
-		json_object_set_new(object, "path", rl_json_text(path));
 		json_object_set_new(object, "inode", json_integer(row->number));
 		rl_json_print_line(object);
 	}

@@ -283,3 +283,12 @@ void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err)
 	fprintf(stderr, "rootlet: %s\n", text);
 	free(text);
 }
+
+void rl_show_problem(struct rl_cmd *cmd, const char *subject, const char *action, const char *reason)
+{
+	struct rl_error err = RL_ERROR_NONE;
+
+	rl_fail(&err, subject, action, "%s", reason);
+	rl_show_trouble(cmd, &err);
+	rl_error_clear(&err);
+}

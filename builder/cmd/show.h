@@ -76,5 +76,7 @@ int rl_show_each(struct rl_cmd *cmd, int result, struct rl_show_words *words, co
 
 /* Prints an error that does not end the verb, and sets cmd->trouble. */
 void rl_show_trouble(struct rl_cmd *cmd, struct rl_error *err);
+/* The same in these words. */
+void rl_show_problem(struct rl_cmd *cmd, const char *subject, const char *action, const char *reason);
 
 #endif

@@ -20,7 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK ((size_t)1 << 18)
 #define LARGE                                                                                                \
 	((uint64_t)1 << 28) /* bytes that take a while: also of a hole the zeros count for the SHA-256 */
 
@@ -64,11 +63,7 @@ static int parse(struct rl_cmd *cmd, struct line *l)
 
 static void tell_trouble(const char *path, const char *reason, void *context)
 {
-	struct rl_error err = RL_ERROR_NONE;
-
-	rl_fail(&err, path, "write", "%s", reason);
-	rl_show_trouble(context, &err);
-	rl_error_clear(&err);
+	rl_show_problem(context, path, "write", reason);
 }
 
 static int write_archive(
@@ -102,33 +97,32 @@ static int write_output(
 
 /* ---- JSON ---- */
 
+struct hashing {
+	struct rl_hash *hash;
+	const char *path;
+	uint64_t size;
+	struct rl_error *err;
+};
+
+static int hash_piece(const void *bytes, size_t size, uint64_t offset, void *context)
+{
+	const struct hashing *h = context;
+
+	rl_hash_bytes(h->hash, bytes, size);
+	if (h->size > LARGE)
+		rl_progress_bytes(h->path, offset, h->size);
+	return rl_check_interrupted(h->path, "read", h->err);
+}
+
 static int hash_content(
 	const struct rl_inode *inode, const char *path, char hex[RL_SHA256_HEX], struct rl_error *err)
 {
-	struct rl_hash *hash = rl_hash_new();
-	struct rl_bytes bytes;
-	char *chunk = rl_alloc(CHUNK);
-	int result = rl_content_open(inode, &bytes, err);
+	struct hashing hashing = {rl_hash_new(), path, inode->size, err};
+	int result = rl_content_each(inode, path, hash_piece, &hashing, err);
 
-	for (uint64_t at = 0; !result && at < inode->size; at += CHUNK) {
-		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
-
-		if (rl_content_read(inode, &bytes, chunk, n, at))
-			result = rl_fail_errno(err, path, "read", errno);
-		else
-			rl_hash_bytes(hash, chunk, n);
-		if (inode->size > LARGE)
-			rl_progress_bytes(path, at, inode->size);
-		if (!result)
-			result = rl_check_interrupted(path, "read", err);
-	}
-	if (!result)
-		result = rl_content_verify(inode, &bytes, err);
-	rl_content_close(&bytes);
-	rl_hash_end_hex(hash, hex);
+	rl_hash_end_hex(hashing.hash, hex);
 	if (inode->size > LARGE)
 		rl_progress_clear();
-	free(chunk);
 	return result;
 }
 
@@ -136,16 +130,8 @@ static json_t *xattrs_json(const struct rl_inode *inode)
 {
 	json_t *object = json_object();
 
-	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next) {
-		struct rl_buf hex = RL_BUF_NONE;
-		char *text;
-
-		for (uint32_t i = 0; i < x->size; i++)
-			rl_buf_printf(&hex, "%02x", x->value[i]);
-		text = rl_buf_string(&hex);
-		rl_json_set(object, x->name, json_string(text));
-		free(text);
-	}
+	for (const struct rl_xattr *x = inode->xattrs; x; x = x->next)
+		rl_json_set(object, x->name, rl_json_hex(x->value, x->size));
 	return object;
 }
 

@@ -3,6 +3,7 @@
 #include "cmd/image-glob.h"
 #include "cmd/image-path.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "source/image.h"
 #include "source/place.h"
@@ -13,10 +14,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As the verbs that read images themselves do. */
-static void warn(struct rl_image *image, void *context)
+struct loading {
+	struct rl_cmd *cmd;
+	struct rl_tree_word *tw;
+};
+
+static void note_file(struct rl_tree_word *tw, int fd)
 {
-	rl_image_warn(context, image);
+	tw->file_count += fd >= 0 && fstat(fd, &tw->files[tw->file_count]) == 0;
+}
+
+/* Warns as the verbs that read images themselves do. */
+static void opened(struct rl_image *image, void *context)
+{
+	const struct loading *l = context;
+	const struct rl_disk *disk = rl_image_disk(image);
+
+	rl_image_warn(l->cmd, image);
+	note_file(l->tw, rl_disk_fd(disk));
+	if (rl_disk_cow(disk))
+		note_file(l->tw, rl_disk_backing_fd(disk));
 }
 
 void rl_tree_word_free(struct rl_tree_word *tw)
@@ -29,17 +46,25 @@ void rl_tree_word_free(struct rl_tree_word *tw)
 
 static int load(struct rl_cmd *cmd, unsigned how, struct rl_tree_word *tw)
 {
+	struct loading loading = {cmd, tw};
 	struct rl_source_options from = {.max_time = INT64_MAX,
 		.data_left = UINT64_MAX,
 		.image = cmd->image,
-		.opened = warn,
-		.context = cmd,
+		.opened = opened,
+		.context = &loading,
 		.keep_owner = how & RL_WORD_KEEP_OWNER};
+	char *path;
 	int result;
 
 	tw->tree = rl_tree_new();
 	result = rl_source_put(tw->tree, tw->tree->root, tw->source, &from, &cmd->err);
 	rl_tree_sort(tw->tree);
+	/* It was none. */
+	if (!tw->file_count) {
+		path = rl_source_host_path(tw->source);
+		tw->file_count = stat(path, &tw->files[0]) == 0;
+		free(path);
+	}
 	return result;
 }
 
@@ -93,27 +118,10 @@ static int find_nodes(struct rl_cmd *cmd, const char *path, unsigned how, struct
 	return result;
 }
 
-static void note_files(const struct rl_cmd *cmd, struct rl_tree_word *tw)
-{
-	char *path = rl_source_host_path(tw->source);
-	struct rl_error none = RL_ERROR_NONE;
-	struct rl_disk *disk;
-
-	tw->file_count = stat(path, &tw->files[0]) == 0;
-	if (tw->file_count && !S_ISDIR(tw->files[0].st_mode) && rl_source_is_image(path, &cmd->image.disk) &&
-		!rl_disk_open(path, &cmd->image.disk, &disk, &none)) {
-		if (rl_disk_cow(disk) && fstat(rl_disk_backing_fd(disk), &tw->files[1]) == 0)
-			tw->file_count++;
-		rl_disk_close(disk);
-	}
-	rl_error_clear(&none);
-	free(path);
-}
-
 bool rl_tree_word_reads(const struct rl_tree_word *tw, const struct stat *st)
 {
 	for (size_t i = 0; i < tw->file_count; i++)
-		if (tw->files[i].st_dev == st->st_dev && tw->files[i].st_ino == st->st_ino)
+		if (rl_same_file(&tw->files[i], st))
 			return true;
 	return false;
 }
@@ -140,7 +148,6 @@ static int load_path(
 			rl_tree_word_free(tw);
 			return -1;
 		}
-		note_files(cmd, tw);
 	}
 	return find_nodes(cmd, path, how, tw);
 }

@@ -240,14 +240,7 @@ static int print_stat(struct rl_cmd *cmd, struct rl_image *image, const char *wo
 
 static int add_xattr(const char *name, const uint8_t *value, size_t size, void *context)
 {
-	struct rl_buf hex = RL_BUF_NONE;
-	char *text;
-
-	for (size_t i = 0; i < size; i++)
-		rl_buf_printf(&hex, "%02x", value[i]);
-	text = rl_buf_string(&hex);
-	rl_json_set(context, name, json_string(text));
-	free(text);
+	rl_json_set(context, name, rl_json_hex(value, size));
 	return 0;
 }
 

@@ -2,10 +2,14 @@
 #include "tree/tree.h"
 
 #include "base/io.h"
+#include "base/mem.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define CHUNK           ((size_t)1 << 18)
 #define XATTRS_MAX      1024 /* of one inode */
 #define VALUE_BYTES_MAX ((uint64_t)64 << 20)
 #define ENTRY_BYTES_MAX 1024 /* and so much for each name */
@@ -292,4 +296,26 @@ void rl_content_close(struct rl_bytes *bytes)
 	if (bytes->close_fd && bytes->fd >= 0)
 		close(bytes->fd);
 	*bytes = (struct rl_bytes){.fd = -1};
+}
+
+int rl_content_each(const struct rl_inode *inode, const char *path, rl_content_piece *visit, void *context,
+	struct rl_error *err)
+{
+	struct rl_bytes bytes;
+	char *chunk = rl_alloc(CHUNK);
+	int result = rl_content_open(inode, &bytes, err);
+
+	for (uint64_t at = 0; !result && at < inode->size; at += CHUNK) {
+		size_t n = inode->size - at < CHUNK ? (size_t)(inode->size - at) : CHUNK;
+
+		if (rl_content_read(inode, &bytes, chunk, n, at))
+			result = rl_fail_errno(err, path, "read", errno);
+		else
+			result = visit(chunk, n, at, context);
+	}
+	if (!result)
+		result = rl_content_verify(inode, &bytes, err);
+	rl_content_close(&bytes);
+	free(chunk);
+	return result;
 }

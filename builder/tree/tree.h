@@ -237,6 +237,11 @@ int rl_content_open(const struct rl_inode *inode, struct rl_bytes *bytes, struct
 int rl_content_verify(const struct rl_inode *inode, const struct rl_bytes *bytes, struct rl_error *err);
 void rl_content_close(struct rl_bytes *bytes);
 
+/* Reads a whole content, verifies it, and has each piece visited; what that returns ends it, if it is not 0. */
+typedef int rl_content_piece(const void *bytes, size_t size, uint64_t offset, void *context);
+int rl_content_each(const struct rl_inode *inode, const char *path, rl_content_piece *visit, void *context,
+	struct rl_error *err);
+
 /* Many contents may lie in one source: whether that has changed is asked once, for the last of them that was read. */
 struct rl_unverified {
 	const struct rl_inode *last; /* NULL: there is nothing to ask */
